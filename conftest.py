@@ -1,0 +1,28 @@
+"""What holds for every test, docstring and example in the documentation."""
+
+from __future__ import annotations
+
+import os
+
+# Each pytest-xdist worker keeps to one core: two workers whose BLAS takes two threads each are
+# slower than one. This has to happen before numpy is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _pool in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{_pool}_NUM_THREADS", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import hypothesis
+import pytest
+
+# The same examples in every run: a test that fails only sometimes tells nobody anything. No
+# deadline: the first call of a compiled kernel is slow on purpose.
+hypothesis.settings.register_profile("fabula", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("fabula")
+
+
+@pytest.fixture(autouse=True)
+def _examples_write_elsewhere(request: pytest.FixtureRequest) -> None:
+    """Run the examples of the documentation in an empty folder, so that they may write files."""
+    if isinstance(request.node, pytest.DoctestItem):
+        monkeypatch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+        monkeypatch.chdir(request.getfixturevalue("tmp_path"))

@@ -1,0 +1,1 @@
+"""What every layer stands on: array roles, errors, randomness, blocks, missing cells."""

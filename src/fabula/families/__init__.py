@@ -1,0 +1,1 @@
+"""Families: how one observation looks, given what explains it; one family a file."""

@@ -1,0 +1,1 @@
+"""Learning: one EM loop, where it starts, and what it tells."""
