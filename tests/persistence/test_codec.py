@@ -92,7 +92,6 @@ def test_everything_comes_back_as_it_was(same: Any, value: object) -> None:
         np.array(["a", ""], np.dtypes.StringDType()),
         np.array([["a", None], [1, 2.5]], object),
         {"is": "array", "name": "x"},
-        {1: "a", True: "b"},
         {(1, 2): [None]},
         [],
         (),
@@ -279,7 +278,11 @@ CSR = {
     [
         ({}, {}, "^story: an object without a text 'is'"),
         ({"is": 3}, {}, "^story: an object without a text 'is'"),
-        ({"is": "test/nothing", "fields": {}}, {}, "^story: 'test/nothing' is unknown.*9.9: update"),
+        (
+            {"is": "test/nothing", "fields": {}},
+            {},
+            "^story: 'test/nothing' is unknown.*9.9: update",
+        ),
         ({"is": "test/bank"}, {}, "^story: 'test/bank' has the entries"),
         ({"is": "test/bank", "fields": []}, {}, "'fields' is not an object"),
         ({"is": "test/bank", "fields": {}}, {}, "missing fields 'counts', 'floor', 'means'"),
@@ -361,5 +364,5 @@ def test_sparse_arrays_that_point_outside_themselves(
         array = parts[name] if parts[name].dtype.kind == "f" else parts[name].astype("i4")
         parts[name] = array
         tree[part] = {**CSR[part], "dtype": array.dtype.name, "shape": list(array.shape)}
-    with pytest.raises(FileFormatError, match="^story"):
+    with pytest.raises(FileFormatError, match=r"^story"):
         unpack(tree, parts)

@@ -103,16 +103,21 @@ def test_places_that_cannot_be_written(path: Path) -> None:
     assert os.listdir(path.parent) == []
 
 
-@pytest.mark.parametrize("force", [False, True])
-@pytest.mark.parametrize("where", ["os.fsync", "os.replace", "os.link", "zipfile.ZipFile.writestr"])
+@pytest.mark.parametrize(
+    ("where", "force"),
+    [
+        ("zipfile.ZipFile.writestr", False),
+        ("zipfile.ZipFile.writestr", True),
+        ("os.fsync", False),
+        ("os.fsync", True),
+        ("os.link", False),
+        ("os.replace", True),
+    ],
+)
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), OSError(28, "No space")])
 def test_an_interrupted_write_leaves_things_as_they_were(
     path: Path, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException, force: bool
 ) -> None:
-    if where == ("os.link" if force else "os.replace"):
-        pytest.skip("not on this way")
-    if where == "os.link" and isinstance(error, OSError):
-        pytest.skip("then the file is renamed instead: see below")
     if force:
         path.write_bytes(b"precious")
 
@@ -120,6 +125,8 @@ def test_an_interrupted_write_leaves_things_as_they_were(
         raise error
 
     monkeypatch.setattr(where, fail)
+    if where == "os.link":  # a link that fails is followed by a rename: see below
+        monkeypatch.setattr("os.replace", fail)
     expected = FabulaError if isinstance(error, OSError) else type(error)
     with pytest.raises(expected):
         write_members(path, GOOD, force=force)
@@ -254,22 +261,22 @@ def test_a_name_that_goes_on_after_a_zero(path: Path) -> None:
 
 def test_a_link_inside(path: Path) -> None:
     make(path, (_link("story.json"), b"/etc/passwd"), ("arrays.safetensors", b"x"))
-    with pytest.raises(FileFormatError, match="story.json is not a plain file"):
+    with pytest.raises(FileFormatError, match=r"story\.json is not a plain file"):
         read(path)
 
 
-@pytest.mark.parametrize(
-    "compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
-)
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_a_bomb_is_not_unfolded(path: Path, compression: int) -> None:
     make(path, ("story.json", bytes(10**7)), ("arrays.safetensors", b""), compression=compression)
     assert path.stat().st_size < 30_000
-    with pytest.raises(FileFormatError, match="is compressed .* that claim to be 10,000,000"):
+    with pytest.raises(FileFormatError, match=r"is compressed .* that claim to be 10,000,000"):
         read(path, {"story.json": 10**9, "arrays.safetensors": 10**9})
 
 
 def test_a_bomb_that_lies_about_its_size(path: Path) -> None:
-    make(path, ("story.json", bytes(10**6)), ("arrays.safetensors", b""), compression=8)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("story.json", bytes(10**6), compress_type=zipfile.ZIP_DEFLATED)
+        archive.writestr("arrays.safetensors", b"")
     data = bytearray(path.read_bytes())
     entry = data.index(b"PK\x01\x02")
     packed = struct.unpack_from("<L", data, entry + 20)[0]
@@ -285,7 +292,7 @@ def test_a_bomb_that_lies_about_its_size(path: Path) -> None:
 
 def test_sizes_are_limited(path: Path) -> None:
     write_members(path, GOOD, force=False)
-    with pytest.raises(FileFormatError, match="arrays.safetensors has 256 bytes, over .* 255"):
+    with pytest.raises(FileFormatError, match=r"arrays\.safetensors has 256 bytes, over .* 255"):
         read(path, {**LIMITS, "arrays.safetensors": 255})
 
 
@@ -333,7 +340,7 @@ def test_encrypted_members(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    with pytest.raises(FileFormatError, match="story.json is encrypted"):
+    with pytest.raises(FileFormatError, match=r"story\.json is encrypted"):
         read(path)
 
 
@@ -360,7 +367,7 @@ def test_cut_at_every_byte(path: Path) -> None:
     data = path.read_bytes()
     for end in range(len(data)):
         path.write_bytes(data[:end])
-        with pytest.raises(FileFormatError, match="empty|cut or damaged"):
+        with pytest.raises(FileFormatError, match=r"empty|cut or damaged"):
             read(path)
 
 

@@ -52,7 +52,7 @@ def test_a_key_is_taken_once() -> None:
     class Other:
         x: float
 
-    with pytest.raises(TypeError, match="already taken by .*Point"):
+    with pytest.raises(TypeError, match=r"already taken by .*Point"):
         storable("test/point")(Other)
     assert lookup("test/point") is Point
     assert not is_storable(Other(1.0))
@@ -169,7 +169,7 @@ def test_no_module_is_named_by_a_key(package: Path, tmp_path: Path) -> None:
 
 def test_a_layer_that_needs_something_missing_says_what(package: Path) -> None:
     (package / "__init__.py").write_text("import fabula_test_no_such_package")
-    with pytest.raises(FileFormatError, match="fabula_test_no_such_package.*install"):
+    with pytest.raises(FileFormatError, match=r"fabula_test_no_such_package.*install"):
         lookup("zoo/needy")
 
 

@@ -1,0 +1,1 @@
+"""Measures of stated probabilities: scores, calibration, costs, differences, comparisons."""

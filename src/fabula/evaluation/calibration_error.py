@@ -7,20 +7,21 @@ choose, and so does not jump when a probability crosses the edge of a bin.
 Every such estimate is biased upwards, because noise has an absolute value too: a perfectly
 calibrated model has a positive calibration error on every sample. Each result therefore also
 holds what a calibrated model would have shown on these rows (consistency resampling, Bröcker and
-Smith, 2007), and a corrected value.
+Smith, 2007), a corrected value, and an interval that is not shifted by the bias.
 
 References
 ----------
 Naeini, Cooper, Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning.
 Bröcker, Smith (2007), Increasing the reliability of reliability diagrams.
-Kumar, Liang, Ma (2019), Verified uncertainty calibration.
 Nixon et al. (2019), Measuring calibration in deep learning (bins of equal mass, class-wise).
+Andrews (1993), Exactly median-unbiased estimation (the correction by inverting quantiles).
+Cowan, Cranmer, Gross, Vitells (2011), Power-constrained limits, arXiv:1105.3166.
 Błasiok, Nakkiran (2023), Smooth ECE: principled reliability diagrams via kernel smoothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,12 @@ from fabula.evaluation.predictions import (
     check_predictions,
     outcomes,
 )
-from fabula.evaluation.reflected_kernel import bin_linearly, cosine_coefficients, smooth
+from fabula.evaluation.reflected_kernel import (
+    bin_linearly,
+    cosine_coefficients,
+    fixed_point,
+    smooth,
+)
 from fabula.evaluation.resampling import bootstrap_weights, generator, group_codes
 from fabula.evaluation.results import Result
 
@@ -43,12 +49,16 @@ __all__ = [
     "equal_mass_bins",
     "expected_calibration_error",
     "smooth_calibration_error",
+    "smooth_fixed_point",
 ]
 
-_MIN_CELLS, _MAX_CELLS = 1024, 2**17
+# Spacing of the grid against the width σ*: the value, and the many resamples for its interval.
 _CELLS_PER_BANDWIDTH = 32
-# Cells of the batch of grids that is smoothed at once, about 32 MB.
-_BATCH_CELLS = 2**22
+_CELLS_PER_BANDWIDTH_RESAMPLED = 12
+_MIN_CELLS, _MAX_CELLS, _MAX_CELLS_RESAMPLED = 1024, 2**17, 2**13
+
+# Multiples of the observed miscalibration at which the sampling distribution is simulated.
+_STRENGTHS = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
 
 
 @dataclass(frozen=True)
@@ -60,14 +70,16 @@ class CalibrationError(Result):
     value : float
         The estimate as everybody reports it, biased upwards.
     low, high : float
-        Bootstrap interval of the true error, NaN without bootstrap.
+        Interval of the true error, NaN without bootstrap. Since ``value`` is biased upwards,
+        the interval of a well calibrated model can lie below it.
     debiased : float
-        The estimate less its bias, never below 0.
+        Median-unbiased estimate of the true error, at least 0; NaN without bootstrap.
     expected_if_calibrated : float
-        Mean of ``value`` for a perfectly calibrated model with these probabilities.
+        Mean of ``value`` for a perfectly calibrated model with these probabilities and
+        independent rows; NaN without bootstrap.
     p_value : float
         Share of calibrated models that would have shown at least ``value`` (one added above
-        and below, so it is never 0).
+        and below, so it is never 0); NaN without bootstrap.
     confidence : float
     kind : str
         ``positive``, ``top_label`` or ``classwise``.
@@ -108,7 +120,7 @@ def expected_calibration_error(
     kind: CalibrationKind = "auto",
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
-    n_bootstrap: int = 500,
+    n_bootstrap: int = 400,
     random_state: int | np.random.Generator | None = None,
 ) -> CalibrationError:
     """Expected calibration error over bins of equal mass.
@@ -139,14 +151,19 @@ def expected_calibration_error(
     Returns
     -------
     CalibrationError
-        ``debiased`` subtracts the bias of |mean| when the residuals of a bin are Gaussian, which
-        Kumar et al. (2019, section 5) find by simulation and is here in closed form (the mean
-        of the folded normal distribution).
 
     Raises
     ------
     DataError
         Where rows are missing, unlabelled or no probabilities.
+
+    Notes
+    -----
+    The interval inverts a bootstrap: the residual of a row is its bin's mean δ plus noise, and
+    the estimate is simulated for models with the miscalibration λδ and resampled noise. The ends
+    are the errors of those λ for which ``value`` is the upper or lower quantile; ``debiased`` is
+    the one for which it is the median. A plain percentile bootstrap would add the upward bias a
+    second time and almost never cover the error of a calibrated model.
     """
     codes, stated = check_predictions(y, probabilities)
     if n_bins < 1:
@@ -154,18 +171,26 @@ def expected_calibration_error(
     pairs = outcomes(codes, stated, kind)
     bins = [equal_mass_bins(probability, n_bins) for _, probability in pairs]
 
-    def evaluate(residuals: list[Floats], weights: Floats | None) -> float:
-        return float(np.mean([_binned(r, b, weights) for r, b in zip(residuals, bins, strict=True)]))
+    def measure(residuals: list[Floats]) -> float:
+        return float(np.mean([_binned(r, b) for r, b in zip(residuals, bins, strict=True)]))
 
     residuals = [happened - probability for happened, probability in pairs]
-    value = evaluate(residuals, None)
-    debiased = float(np.mean([_debiased(r, b) for r, b in zip(residuals, bins, strict=True)]))
-    rng = generator(random_state, codes, stated)
-    resampled, calibrated = _resample(
-        lambda draws: np.array([evaluate(r, w) for r, w in draws]),
-        residuals, codes, stated, kind, groups, n_bootstrap, rng,
-    )  # fmt: skip
-    return _result(value, debiased, resampled, calibrated, confidence, kind, stated, n_bins=n_bins)
+    value = measure(residuals)
+    simulated = np.zeros((_STRENGTHS.size, n_bootstrap))
+    if n_bootstrap:
+        group = group_codes(groups, codes.size)
+        seed = int(generator(random_state, codes, stated).integers(2**63))
+        for residual, index in zip(residuals, bins, strict=True):
+            # The same seed for every class: the classes of one resample are the same rows.
+            weights = bootstrap_weights(group, n_bootstrap, np.random.default_rng(seed))
+            for draw, w in enumerate(weights):
+                simulated[:, draw] += _binned_at_strengths(residual, index, w) / len(pairs)
+        calibrated = _calibrated(measure, codes, stated, kind, n_bootstrap, seed + 1)
+    else:
+        calibrated = np.empty(0)
+    return _result(
+        value, simulated, _STRENGTHS * value, calibrated, confidence, kind, stated, n_bins=n_bins
+    )
 
 
 def smooth_calibration_error(
@@ -175,7 +200,7 @@ def smooth_calibration_error(
     kind: CalibrationKind = "auto",
     groups: ArrayLike | None = None,
     confidence: float = 0.95,
-    n_bootstrap: int = 500,
+    n_bootstrap: int = 400,
     random_state: int | np.random.Generator | None = None,
 ) -> CalibrationError:
     """Smooth calibration error of Błasiok and Nakkiran (2023).
@@ -187,7 +212,8 @@ def smooth_calibration_error(
     Parameters
     ----------
     y, probabilities, kind, groups, confidence, n_bootstrap, random_state
-        As for :func:`expected_calibration_error`.
+        As for :func:`expected_calibration_error`, and the interval is built in the same way with
+        the smoothed residual in the place of the bin's mean.
 
     Returns
     -------
@@ -197,39 +223,41 @@ def smooth_calibration_error(
     codes, stated = check_predictions(y, probabilities)
     pairs = outcomes(codes, stated, kind)
     residuals = [happened - probability for happened, probability in pairs]
-    values, grids = [], []
-    for (_, probability), residual in zip(pairs, residuals, strict=True):
-        value, n_cells = _smooth_error(probability, residual)
-        values.append(value)
-        grids.append((*bin_linearly(probability, n_cells), n_cells))
-
-    def evaluate(draws: Iterable[tuple[list[Floats], Floats | None]]) -> Floats:
-        batch = max(1, _BATCH_CELLS // max(cells for _, _, cells in grids))
-        found: list[Floats] = []
-        waiting: list[list[Floats]] = []
-        for drawn, weights in draws:
-            waiting.append(
-                [
-                    cosine_coefficients(left, share, _mass(r, weights), cells)
-                    for r, (left, share, cells) in zip(drawn, grids, strict=True)
-                ]
-            )
-            if len(waiting) == batch:
-                found.append(_mean_fixed_point(waiting))
-                waiting = []
-        if waiting:
-            found.append(_mean_fixed_point(waiting))
-        return np.concatenate(found) if found else np.empty(0)
-
-    rng = generator(random_state, codes, stated)
-    resampled, calibrated = _resample(
-        evaluate, residuals, codes, stated, kind, groups, n_bootstrap, rng
-    )
+    values = [smooth_fixed_point(p, r) for (_, p), r in zip(pairs, residuals, strict=True)]
     value = float(np.mean(values))
-    debiased = float(max(0.0, 2 * value - resampled.mean())) if resampled.size else np.nan
-    return _result(
-        value, debiased, resampled, calibrated, confidence, kind, stated, bandwidth=value
-    )
+    simulated = np.zeros((_STRENGTHS.size, n_bootstrap))
+    true, calibrated = np.zeros(_STRENGTHS.size), np.empty(0)
+    if n_bootstrap:
+        group = group_codes(groups, codes.size)
+        seed = int(generator(random_state, codes, stated).integers(2**63))
+        grids = []
+        for (_, p), residual, sigma in zip(pairs, residuals, values, strict=True):
+            grid = _Grid.for_bandwidth(p, sigma)
+            rng = np.random.default_rng(seed)
+            at_strengths, at_truth = grid.resample(residual, sigma, group, n_bootstrap, rng)
+            simulated += at_strengths / len(pairs)
+            true += at_truth / len(pairs)
+            grids.append(grid)
+
+        def measure(drawn: list[Floats]) -> float:
+            found = [g.measure(r, s) for g, r, s in zip(grids, drawn, values, strict=True)]
+            return float(np.mean(found))
+
+        calibrated = _calibrated(measure, codes, stated, kind, n_bootstrap, seed + 1)
+    return _result(value, simulated, true, calibrated, confidence, kind, stated, bandwidth=value)
+
+
+def smooth_fixed_point(probability: Floats, residual: Floats) -> float:
+    """σ* with smECE_σ* = σ* for residuals (n,) at stated probabilities (n,)."""
+    n_cells = _MIN_CELLS
+    while True:
+        left, share = bin_linearly(probability, n_cells)
+        coefficients = cosine_coefficients(left, share, residual / residual.size, n_cells)
+        value = float(fixed_point(coefficients))
+        needed = _power_of_two(_CELLS_PER_BANDWIDTH / max(value, 1e-9), n_cells, _MAX_CELLS)
+        if needed <= n_cells:
+            return value
+        n_cells = needed
 
 
 def equal_mass_bins(probability: Floats, n_bins: int) -> NDArray[np.intp]:
@@ -239,99 +267,108 @@ def equal_mass_bins(probability: Floats, n_bins: int) -> NDArray[np.intp]:
     return np.asarray((middle * n_bins / probability.size).astype(np.intp)[position])
 
 
-def _binned(residual: Floats, bins: NDArray[np.intp], weights: Floats | None) -> float:
-    total = residual.size if weights is None else weights.sum()
-    mass = residual if weights is None else residual * weights
-    return float(np.abs(np.bincount(bins, weights=mass)).sum() / total)
+def _binned(residual: Floats, bins: NDArray[np.intp]) -> float:
+    return float(np.abs(np.bincount(bins, weights=residual)).sum() / residual.size)
 
 
-def _debiased(residual: Floats, bins: NDArray[np.intp]) -> float:
-    from scipy.special import ndtr
-
-    count = np.bincount(bins).astype(float)
-    seen = count > 0
-    total, count = np.bincount(bins, weights=residual)[seen], count[seen]
-    square = np.bincount(bins, weights=residual**2)[seen]
-    mean = np.abs(total / count)
-    # A bin of one row says nothing of its spread; its residual is then taken as all noise.
-    spread = np.where(
-        count > 1, np.maximum(square - total**2 / count, 0.0) / np.maximum(count - 1, 1), square
-    )
-    error = np.sqrt(spread / count)
-    ratio = np.divide(mean, error, out=np.full_like(mean, np.inf), where=error > 0)
-    folded = error * np.sqrt(2 / np.pi) * np.exp(-0.5 * ratio**2) + mean * (1 - 2 * ndtr(-ratio))
-    return float(max(0.0, np.sum(count * (2 * mean - folded)) / residual.size))
+def _binned_at_strengths(residual: Floats, bins: NDArray[np.intp], weights: Floats) -> Floats:
+    count = np.bincount(bins)
+    mean = np.bincount(bins, weights=residual) / np.maximum(count, 1)
+    # Taking off the bin's own mean shrinks the noise by (n - 1) / n in variance; give it back.
+    noise = (residual - mean[bins]) * np.sqrt(count / np.maximum(count - 1, 1))[bins]
+    signal = np.bincount(bins, weights=weights, minlength=count.size) * mean
+    drawn = np.bincount(bins, weights=weights * noise, minlength=count.size)
+    totals = np.abs(_STRENGTHS[:, None] * signal + drawn).sum(axis=1)
+    return np.asarray(totals / weights.sum())
 
 
-def _mass(residual: Floats, weights: Floats | None) -> Floats:
-    if weights is None:
-        return residual / residual.size
-    return residual * (weights / weights.sum())
+@dataclass(frozen=True)
+class _Grid:
+    """Rows binned on one grid, for many smooth errors over the same stated probabilities."""
+
+    left: NDArray[np.intp]
+    share: Floats
+    n_cells: int
+
+    @classmethod
+    def for_bandwidth(cls, probability: Floats, sigma: float) -> _Grid:
+        wanted = _CELLS_PER_BANDWIDTH_RESAMPLED / max(sigma, 1e-9)
+        n_cells = _power_of_two(wanted, 128, _MAX_CELLS_RESAMPLED)
+        return cls(*bin_linearly(probability, n_cells), n_cells)
+
+    def coefficients(self, mass: Floats) -> Floats:
+        return cosine_coefficients(self.left, self.share, mass / mass.size, self.n_cells)
+
+    def measure(self, residual: Floats, start: float) -> float:
+        return float(fixed_point(self.coefficients(residual), start=start))
+
+    def resample(
+        self,
+        residual: Floats,
+        sigma: float,
+        group: NDArray[np.intp],
+        n_bootstrap: int,
+        rng: np.random.Generator,
+    ) -> tuple[Floats, Floats]:
+        """Errors (strengths, resamples) of resampled rows, and (strengths,) without noise."""
+        width = max(sigma, 1e-9)
+        density = smooth(self.coefficients(np.ones_like(residual)), width)
+        curve = smooth(self.coefficients(residual), width) / np.maximum(density, 1e-12)
+        signal = curve[self.left] * (1 - self.share) + curve[self.left + 1] * self.share
+        noise = residual - signal
+        signals = np.empty((n_bootstrap, self.n_cells + 1))
+        noises = np.empty_like(signals)
+        for draw, weights in enumerate(bootstrap_weights(group, n_bootstrap, rng)):
+            weights *= residual.size / weights.sum()
+            signals[draw] = self.coefficients(weights * signal)
+            noises[draw] = self.coefficients(weights * noise)
+        start, rows = np.full(n_bootstrap, width), []
+        for strength in _STRENGTHS:
+            start = fixed_point(strength * signals + noises, start=start)
+            rows.append(start)
+        pure = _STRENGTHS[:, None] * self.coefficients(signal)
+        true = fixed_point(pure)
+        true[0] = 0.0
+        return np.array(rows), true
 
 
-def _smooth_error(probability: Floats, residual: Floats) -> tuple[float, int]:
-    """Fixed point of one set of rows, and the number of cells that resolves it."""
-    n_cells = _MIN_CELLS
-    while True:
-        left, share = bin_linearly(probability, n_cells)
-        coefficients = cosine_coefficients(left, share, residual / residual.size, n_cells)
-        value = float(_fixed_point(coefficients[None])[0])
-        needed = _CELLS_PER_BANDWIDTH / max(value, 1e-9)
-        if n_cells >= min(needed, _MAX_CELLS):
-            return value, n_cells
-        # Powers of two are what the cosine transform is fastest at.
-        n_cells = min(_MAX_CELLS, 2 ** int(np.ceil(np.log2(needed))))
+def _power_of_two(wanted: float, smallest: int, largest: int) -> int:
+    # Powers of two are what the cosine transform is fastest at.
+    return int(np.clip(2 ** np.ceil(np.log2(wanted)), smallest, largest))
 
 
-def _fixed_point(coefficients: Floats, n_steps: int = 26) -> Floats:
-    """σ with smECE_σ = σ for each row of coefficients (r, m + 1), by bisection to 2⁻²⁶."""
-    low = np.zeros(coefficients.shape[0])
-    high = np.ones(coefficients.shape[0])
-    for _ in range(n_steps):
-        middle = 0.5 * (low + high)
-        height = np.abs(smooth(coefficients, middle))
-        area = (height.sum(axis=-1) - 0.5 * (height[:, 0] + height[:, -1])) / (height.shape[1] - 1)
-        above = area > middle
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    return 0.5 * (low + high)
-
-
-def _mean_fixed_point(batch: list[list[Floats]]) -> Floats:
-    # Outer list: resamples; inner list: one grid for each class.
-    columns = zip(*batch, strict=True)
-    return np.asarray(np.mean([_fixed_point(np.stack(column)) for column in columns], axis=0))
-
-
-def _resample(
-    evaluate: Callable[[Iterable[tuple[list[Floats], Floats | None]]], Floats],
-    residuals: list[Floats],
+def _calibrated(
+    measure: Callable[[list[Floats]], float],
     codes: NDArray[np.intp],
     stated: Floats,
     kind: CalibrationKind,
-    groups: ArrayLike | None,
-    n_bootstrap: int,
-    rng: np.random.Generator,
-) -> tuple[Floats, Floats]:
-    """The measure on resampled rows, and on outcomes drawn from the stated probabilities."""
-    if n_bootstrap == 0:
-        return np.empty(0), np.empty(0)
-    group = group_codes(groups, codes.size)
-    resampled = evaluate((residuals, w) for w in bootstrap_weights(group, n_bootstrap, rng))
+    n_draws: int,
+    seed: int,
+) -> Floats:
+    """The measure on outcomes that are drawn from the stated probabilities."""
+    rng = np.random.default_rng(seed)
     edges = np.cumsum(stated, axis=1)
     edges /= edges[:, -1:]
+    found = np.empty(n_draws)
+    for draw in range(n_draws):
+        drawn = (rng.random((codes.size, 1)) >= edges[:, :-1]).sum(axis=1)
+        found[draw] = measure([happened - p for happened, p in outcomes(drawn, stated, kind)])
+    return found
 
-    def calibrated() -> Iterable[tuple[list[Floats], None]]:
-        for _ in range(n_bootstrap):
-            drawn = (rng.random((codes.size, 1)) >= edges[:, :-1]).sum(axis=1)
-            yield [happened - p for happened, p in outcomes(drawn, stated, kind)], None
 
-    return resampled, evaluate(calibrated())
+def _strength(value: float, quantile: Floats) -> float:
+    """λ at which a quantile of the simulated errors is the value, 0 if it is always above."""
+    # Signal and noise add in squares, so λ² against the square of the quantile is nearly a line.
+    rising = np.maximum.accumulate(quantile) ** 2
+    if value**2 <= rising[0]:
+        return 0.0
+    return float(np.sqrt(np.interp(value**2, rising, _STRENGTHS**2)))
 
 
 def _result(
     value: float,
-    debiased: float,
-    resampled: Floats,
+    simulated: Floats,
+    true: Floats,
     calibrated: Floats,
     confidence: float,
     kind: CalibrationKind,
@@ -339,24 +376,28 @@ def _result(
     n_bins: int | None = None,
     bandwidth: float | None = None,
 ) -> CalibrationError:
-    check_confidence(confidence)
+    tail = 50 * (1 - check_confidence(confidence))
     if kind == "auto":
         kind = "positive" if stated.shape[1] == 2 else "top_label"
-    low = high = expected = p_value = np.nan
-    if resampled.size:
-        tail = 50 * (1 - confidence)
-        # The bootstrap doubles the upward bias, so its percentiles lie too high; reflecting them
-        # at the estimate (the basic interval) takes the bias off instead of adding it again.
-        bottom, top = np.percentile(resampled, [tail, 100 - tail])
-        low, high = max(0.0, 2 * value - top), max(0.0, 2 * value - bottom)
+    low = debiased = high = expected = p_value = float("nan")
+    if simulated.size:
+        quantiles = np.percentile(simulated, [100 - tail, 50, tail], axis=1)
+        low, debiased, high = (
+            float(np.interp(_strength(value, q), _STRENGTHS, true)) for q in quantiles
+        )
+        # A value far below what even a calibrated model shows would exclude every error, that is
+        # claim more than the rows can tell: the upper end stays where the typical calibrated
+        # model has it (power-constrained limits, Cowan et al. 2011).
+        typical = _strength(float(np.median(simulated[0])), quantiles[2])
+        high = max(high, float(np.interp(typical, _STRENGTHS, true)))
         expected = float(calibrated.mean())
         p_value = float((1 + np.sum(calibrated >= value)) / (1 + calibrated.size))
     return CalibrationError(
         value=value,
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         debiased=debiased,
-        expected_if_calibrated=float(expected),
+        expected_if_calibrated=expected,
         p_value=p_value,
         confidence=confidence,
         kind=kind,

@@ -59,13 +59,13 @@ def check_predictions(y: ArrayLike, probabilities: ArrayLike) -> tuple[NDArray[n
         )
     if n == 0:
         raise DataError("there is no row to measure: y and probabilities are empty.")
-    row = _first(~np.isfinite(stated).all(axis=1))
+    row = _first(~np.all(np.isfinite(stated), axis=1))
     if row is not None:
         raise DataError(
             f"probabilities: row {row + 1} (counted from 1) holds {_show(stated[row])}; every "
             "probability must be a finite number. Leave out the rows that have no prediction."
         )
-    row = _first(((stated < -_RANGE_TOLERANCE) | (stated > 1 + _RANGE_TOLERANCE)).any(axis=1))
+    row = _first(np.any((stated < -_RANGE_TOLERANCE) | (stated > 1 + _RANGE_TOLERANCE), axis=1))
     if row is not None:
         raise DataError(
             f"probabilities: row {row + 1} (counted from 1) holds {_show(stated[row])}, which is "
@@ -138,9 +138,7 @@ def outcomes(
         return [(top == codes, probabilities[np.arange(top.size), top])]
     if kind == "classwise":
         return [(codes == k, probabilities[:, k]) for k in range(n_classes)]
-    raise UsageError(
-        f"kind is {kind!r}; expected 'auto', 'positive', 'top_label' or 'classwise'."
-    )
+    raise UsageError(f"kind is {kind!r}; expected 'auto', 'positive', 'top_label' or 'classwise'.")
 
 
 def _floats(values: ArrayLike, name: str) -> Floats:
@@ -176,8 +174,8 @@ def _codes(y: ArrayLike, n_classes: int) -> NDArray[np.intp]:
     return raw.astype(np.intp)
 
 
-def _first(wrong: NDArray[np.bool_]) -> int | None:
-    return int(wrong.argmax()) if wrong.any() else None
+def _first(wrong: Any) -> int | None:
+    return int(np.argmax(wrong)) if np.any(wrong) else None
 
 
 def _show(row: Floats) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fabula.core.errors import DataError, UsageError
 
-__all__ = ["bootstrap_weights", "generator", "group_codes"]
+__all__ = ["bootstrap_weights", "clustered_error", "generator", "group_codes"]
 
 
 def generator(
@@ -65,3 +65,11 @@ def bootstrap_weights(
     for _ in range(n_bootstrap):
         counts = np.bincount(rng.integers(0, n_groups, n_groups), minlength=n_groups)
         yield counts[groups].astype(np.float64)
+
+
+def clustered_error(influence: NDArray[np.float64], codes: NDArray[np.intp]) -> tuple[float, int]:
+    """Standard error of a mean from centred influences (n,), and the number of groups."""
+    totals = np.bincount(codes, weights=influence)
+    n_groups = totals.size
+    scale = n_groups / (n_groups - 1)
+    return float(np.sqrt(scale * np.sum(totals**2)) / influence.size), n_groups

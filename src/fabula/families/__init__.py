@@ -1,1 +1,36 @@
 """Families: how one observation looks, given what explains it; one family a file."""
+
+from __future__ import annotations
+
+from fabula.families.base import Family, Statistics, UnivariateColumns
+from fabula.families.bernoulli import Bernoulli
+from fabula.families.categorical import Categorical
+from fabula.families.exponential import Exponential
+from fabula.families.gamma import Gamma
+from fabula.families.log_normal import LogNormal
+from fabula.families.multinomial import Multinomial
+from fabula.families.normal import NormalFull, NormalTied
+from fabula.families.normal_diagonal import NormalDiagonal
+from fabula.families.normal_spherical import NormalSpherical
+from fabula.families.poisson import Poisson
+from fabula.families.priors import CovariancePrior
+from fabula.families.product import Product
+
+__all__ = [
+    "Bernoulli",
+    "Categorical",
+    "CovariancePrior",
+    "Exponential",
+    "Family",
+    "Gamma",
+    "LogNormal",
+    "Multinomial",
+    "NormalDiagonal",
+    "NormalFull",
+    "NormalSpherical",
+    "NormalTied",
+    "Poisson",
+    "Product",
+    "Statistics",
+    "UnivariateColumns",
+]

@@ -109,6 +109,13 @@ class Family(ABC):
         or with a draw from the conditional distribution when ``rng`` is given.
         """
 
+    def univariate_part(self, column: int) -> tuple[UnivariateColumns, int] | None:
+        """The bank in which the column is independent of all others, and its place there.
+
+        None where the column depends on others even when the member is known.
+        """
+        return None
+
 
 class UnivariateColumns(Family):
     """Families whose columns are independent given the member.
@@ -135,3 +142,7 @@ class UnivariateColumns(Family):
         raise CannotAnswerError(
             "level_probabilities", type(self).__name__, f"column {column} has no levels"
         )
+
+    def univariate_part(self, column: int) -> tuple[UnivariateColumns, int] | None:
+        """This bank itself: all of its columns are independent."""
+        return self, column

@@ -11,15 +11,25 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fabula.core.arrays import FloatArray, LogProbabilities, Members, Responsibilities, Rows
+from fabula.core.arrays import (
+    FloatArray,
+    LogProbabilities,
+    Mask,
+    Members,
+    Responsibilities,
+    Rows,
+)
 from fabula.core.regions import Interval, OneOf, Region
 from fabula.families.base import Family, UnivariateColumns
 
 __all__ = ["ColumnStatistics", "IndependentColumns", "PreparedColumns"]
+
+# A value inside the support of every family here, to stand where a cell is not used.
+_INSIDE = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,11 +45,24 @@ class ColumnStatistics:
     origin: FloatArray | None = None
 
     def __add__(self, other: ColumnStatistics) -> ColumnStatistics:
+        if self.origin is not other.origin:
+            other = other._measured_from(self.origin)
         return ColumnStatistics(
             self.counts + other.counts,
             tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
             self.origin,
         )
+
+    def _measured_from(self, origin: FloatArray | None) -> ColumnStatistics:
+        """The same rows about another origin: pieces of data may come from different banks."""
+        here = np.zeros(()) if self.origin is None else self.origin
+        there = np.zeros(()) if origin is None else origin
+        if np.array_equal(here, there):
+            return self
+        first, second = self.sums  # only x and x² are ever taken about an origin
+        shift = here - there
+        moved = first + self.counts * shift
+        return ColumnStatistics(self.counts, (moved, second + shift * (first + moved)), origin)
 
 
 @dataclass(frozen=True)
@@ -84,11 +107,18 @@ class IndependentColumns(UnivariateColumns):
         """Log h(x) of each cell, (n, d), -inf where the value is impossible; None if h is 1."""
         return None
 
+    def _scale(self, x: Rows) -> Rows:
+        """The cells on the scale on which statistics are taken, such as their logarithms."""
+        return x
+
     def _origin(self) -> FloatArray | None:
-        """The point (d,) cells are measured from, for accuracy; None for zero."""
+        """The point (d,) of that scale cells are measured from, for accuracy; None for zero.
+
+        Only families whose statistics are x and x² may have one.
+        """
         return None
 
-    discrete = False
+    discrete: ClassVar[bool] = False
 
     # Probability ------------------------------------------------------------------------------
 
@@ -96,29 +126,40 @@ class IndependentColumns(UnivariateColumns):
         """Sufficient statistics of every cell, computed once for all passes over the block."""
         if isinstance(x, PreparedColumns):
             return x
+        values, missing, base = self._cells(x)
         origin = self._origin()
-        values = x if origin is None else x - origin.astype(x.dtype)
-        missing = np.isnan(values)
-        any_missing = bool(missing.any())
-        if any_missing:
-            values = np.where(missing, _inside(self), values)
-        base = self._base(values)
+        if origin is not None:
+            # Rounded as the cells are, so that exactly what is taken off here is put back later.
+            origin = origin.astype(values.dtype)
+            values = values - origin
         if base is not None:
-            impossible = np.isneginf(base)
-            if impossible.any():
-                values = np.where(impossible, _inside(self), values)
-            if any_missing:
-                base = np.where(missing, 0.0, base)
             base = base.sum(axis=1)
         features = self._features(values)
         stacked = features[0] if len(features) == 1 else np.concatenate(features, axis=1)
         observed = None
-        if any_missing:
+        if missing is not None:
             observed = (~missing).astype(stacked.dtype)
             stacked = (stacked.reshape(len(x), len(features), -1) * observed[:, None, :]).reshape(
                 stacked.shape
             )
         return PreparedColumns(stacked, observed, base, origin)
+
+    def _cells(self, x: Rows) -> tuple[Rows, Mask | None, FloatArray | None]:
+        """Cells on their scale, which of them are missing (None: none), and log h of each.
+
+        Where a cell is missing or impossible, a value inside the support stands in for it.
+        """
+        missing = np.isnan(x)
+        any_missing = bool(missing.any())
+        values = np.where(missing, _INSIDE, x) if any_missing else x
+        base = self._base(values)
+        if base is not None:
+            impossible = np.isneginf(base)
+            if impossible.any():
+                values = np.where(impossible, _INSIDE, values)
+            if any_missing:
+                base = np.where(missing, 0.0, base)
+        return self._scale(values), (missing if any_missing else None), base
 
     def log_prob(self, x: Rows | PreparedColumns) -> LogProbabilities:
         """Log density in nats (n, K); missing cells drop out."""
@@ -136,20 +177,17 @@ class IndependentColumns(UnivariateColumns):
 
     def log_prob_columns(self, x: Rows) -> FloatArray:
         """Log density of each cell by itself (n, K, d); 0 where the cell is missing."""
+        values, missing, base = self._cells(np.asarray(x, dtype=np.float64))
         origin = self._origin()
-        values = x if origin is None else x - origin
-        missing = np.isnan(values)
-        values = np.where(missing, _inside(self), values)
+        if origin is not None:
+            values = values - origin
         natural, constant = self._natural(origin)
-        base = self._base(values)
-        impossible = np.zeros_like(missing) if base is None else np.isneginf(base)
-        values = np.where(impossible, _inside(self), values)
         cells = np.broadcast_to(constant, (len(x), *constant.shape)).copy()
         for feature, parameter in zip(self._features(values), natural, strict=True):
             cells += feature[:, None, :] * parameter
         if base is not None:
             cells += base[:, None, :]
-        return np.where(missing[:, None, :], 0.0, cells)
+        return cells if missing is None else np.where(missing[:, None, :], 0.0, cells)
 
     # Learning ---------------------------------------------------------------------------------
 
@@ -193,11 +231,11 @@ class IndependentColumns(UnivariateColumns):
 
     def select(self, members: Sequence[int] | Members) -> Self:
         """The bank of the given members."""
-        return self._take(np.asarray(members), slice(None))
+        return self._take(np.asarray(members, dtype=np.intp), slice(None))
 
     def marginal(self, columns: Sequence[int]) -> Self:
         """The bank over the given columns: independence makes this a selection."""
-        return self._take(slice(None), np.asarray(columns))
+        return self._take(slice(None), np.asarray(columns, dtype=np.intp))
 
     def condition(
         self, columns: Sequence[int], values: Sequence[float] | FloatArray
@@ -233,16 +271,13 @@ class IndependentColumns(UnivariateColumns):
         distribution = self._distribution(column, slice(None))
         if isinstance(region, OneOf):
             values = np.asarray(region.values)[:, None]
-            log_each = (
-                distribution.logpmf(values) if self.discrete else distribution.logpdf(values)
-            )
+            log_each = distribution.logpmf(values) if self.discrete else distribution.logpdf(values)
             return np.asarray(np.logaddexp.reduce(log_each, axis=0))
         low, high = self._ends(region)
         # Of the two equal differences the one taken in the lighter tail keeps its digits.
-        below = distribution.cdf(high) - distribution.cdf(low)
-        above = distribution.sf(low) - distribution.sf(high)
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(np.where(distribution.cdf(low) > 0.5, above, below)))
+        below = _log_difference(distribution.logcdf(high), distribution.logcdf(low))
+        above = _log_difference(distribution.logsf(low), distribution.logsf(high))
+        return np.where(distribution.cdf(low) > 0.5, above, below)
 
     def sample_within(
         self, column: int, region: Region, members: Members, rng: np.random.Generator
@@ -252,9 +287,10 @@ class IndependentColumns(UnivariateColumns):
         uniform = rng.random(len(members))
         if isinstance(region, OneOf):
             values = np.asarray(region.values)
-            each = distribution.pmf if self.discrete else distribution.pdf
-            probabilities = np.stack([each(value) for value in values], axis=1)
-            cumulative = np.cumsum(probabilities, axis=1)
+            each = distribution.logpmf if self.discrete else distribution.logpdf
+            log_each = np.stack([each(value) for value in values], axis=1)
+            largest = np.maximum(log_each.max(axis=1, keepdims=True), -np.finfo(np.float64).max)
+            cumulative = np.cumsum(np.exp(log_each - largest), axis=1)
             chosen = (uniform[:, None] * cumulative[:, -1:] > cumulative).sum(axis=1)
             return np.asarray(values[np.minimum(chosen, len(values) - 1)], dtype=np.float64)
         low, high = self._ends(region)
@@ -263,7 +299,11 @@ class IndependentColumns(UnivariateColumns):
         lower_tail = distribution.ppf(cdf_low + uniform * (cdf_high - cdf_low))
         upper_tail = distribution.isf(sf_low + uniform * (sf_high - sf_low))
         drawn = np.where(cdf_low > 0.5, upper_tail, lower_tail)
-        return np.asarray(np.clip(drawn, region.low, region.high), dtype=np.float64)
+        if self.discrete:
+            low, high = np.ceil(region.low), np.floor(region.high)
+        # Where the interval is so improbable that its mass underflows, all of it is at one end.
+        drawn = np.where(np.isfinite(drawn), drawn, low if np.isfinite(low) else high)
+        return np.asarray(np.clip(drawn, low, high), dtype=np.float64)
 
     def _ends(self, region: Interval) -> tuple[float, float]:
         """The ends between which a difference of cdf values is the probability."""
@@ -272,6 +312,8 @@ class IndependentColumns(UnivariateColumns):
         return region.low, region.high
 
 
-def _inside(family: IndependentColumns) -> float:
-    """A value inside the support of every column, to stand where a cell is not used."""
-    return 1.0
+def _log_difference(larger: FloatArray, smaller: FloatArray) -> FloatArray:
+    """log(e^larger - e^smaller), -inf where they are equal."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = larger + np.log1p(-np.exp(np.minimum(smaller - larger, 0.0)))
+    return np.where(larger > smaller, difference, -np.inf)

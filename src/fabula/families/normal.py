@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from fabula.core.arrays import FloatArray, LogProbabilities, Members, Responsibilities, Rows
+from fabula.core.arrays import (
+    FloatArray,
+    LogProbabilities,
+    Mask,
+    Members,
+    Responsibilities,
+    Rows,
+)
 from fabula.core.errors import UsageError
 from fabula.core.missing import Patterns, find_patterns
 from fabula.families.base import Family
+from fabula.families.completion import Completion, Gaps, complete_rows, find_gaps
 from fabula.families.dense import (
     LOG_2_PI,
+    Conditional,
     condition_rows,
     factorise,
     log_determinants,
@@ -25,9 +35,19 @@ from fabula.families.dense import (
 )
 from fabula.families.normal_diagonal import largest_ratio, resolution
 from fabula.families.priors import CovariancePrior
+from fabula.families.truncation import draw_truncated_normal
 from fabula.persistence.registry import storable
 
-__all__ = ["Moments", "NormalFull", "NormalTied"]
+__all__ = [
+    "DenseNormal",
+    "Moments",
+    "NormalFull",
+    "NormalTied",
+    "PreparedDense",
+    "dense_scatter",
+    "positive_definite",
+    "weighted_means",
+]
 
 # Up to this many columns the products of a row fit in cache, and two matrix products a block
 # (Θ in the E-step, responsibilities in the M-step) beat whitening every member.
@@ -47,12 +67,23 @@ class Moments:
     origin: FloatArray  # (d,)
 
     def __add__(self, other: Moments) -> Moments:
+        other = other.about(self.origin)
         return Moments(
             self.weights + other.weights,
             self.first + other.first,
             self.second + other.second,
             self.origin,
         )
+
+    def about(self, origin: FloatArray) -> Moments:
+        """The same moments measured from another origin."""
+        if np.array_equal(origin, self.origin):
+            return self
+        shift = self.origin - origin
+        first = self.first + self.weights[:, None] * shift
+        cross = self.first[:, :, None] * shift + shift[:, None] * first[:, None, :]
+        change = cross if self.second.ndim == 3 else cross.sum(axis=0)
+        return Moments(self.weights, first, self.second + change, origin)
 
 
 @dataclass(frozen=True)
@@ -63,6 +94,11 @@ class PreparedDense:
     features: FloatArray | None  # their products, where the whole block needs them
     patterns: Patterns | None  # None where nothing is missing
     origin: FloatArray
+    gaps: Gaps | None = None  # where each row is completed by itself
+    # What the last `log_prob` made of the missing cells and the next `statistics` takes up.
+    recent: list[tuple[DenseNormal, Conditional | Completion]] = field(
+        default_factory=list, compare=False, repr=False
+    )
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -72,6 +108,8 @@ class DenseNormal(Family):
     """What the two dense banks share: everything but how the covariance is learned."""
 
     means: FloatArray
+    groups_patterns: ClassVar[bool] = True  # rows with the same missing cells are worked together
+    is_tied: ClassVar[bool] = False  # one covariance for all members
 
     @property
     @abstractmethod
@@ -81,12 +119,12 @@ class DenseNormal(Family):
     @property
     def n_members(self) -> int:
         """K."""
-        return self.means.shape[0]
+        return int(self.means.shape[0])
 
     @property
     def n_columns(self) -> int:
         """d."""
-        return self.means.shape[1]
+        return int(self.means.shape[1])
 
     @cached_property
     def _cholesky(self) -> FloatArray:
@@ -106,8 +144,18 @@ class DenseNormal(Family):
     def _constants(self) -> FloatArray:
         return -0.5 * (self.n_columns * LOG_2_PI + log_determinants(self._cholesky))
 
+    @cached_property
+    def log_determinants(self) -> FloatArray:
+        """Log determinants (K,) of the covariances."""
+        return log_determinants(self._cholesky)
+
+    def covariance_and_precision(self) -> tuple[FloatArray, FloatArray]:
+        """Σ and Σ⁻¹ of every member, each (K, d, d)."""
+        return self._covariances, self._precisions
+
     @property
-    def _uses_products(self) -> bool:
+    def uses_products(self) -> bool:
+        """Whether `prepare` forms the products of the cells of a row."""
         return self.n_columns <= _MOST_COLUMNS_WITH_PRODUCTS and self.n_members > 1
 
     def _is_far(self, origin: FloatArray, dtype: np.dtype[Any]) -> bool:
@@ -120,16 +168,18 @@ class DenseNormal(Family):
         """Centre, group by pattern of missing cells and form products, once for all passes."""
         if isinstance(x, PreparedDense):
             return x
-        origin = self.means.mean(axis=0)
-        cells = x - origin.astype(x.dtype)
+        # Rounded as the cells are, so that exactly what is taken off here is put back later.
+        origin = self.means.mean(axis=0).astype(x.dtype)
+        cells = x - origin
         patterns = None
         if np.isnan(cells).any():
             patterns = find_patterns(x)
             cells = np.nan_to_num(cells[patterns.order], nan=0.0)
+        gaps = None if patterns is None else find_gaps(patterns, self.n_members)
         features = None
-        if self._uses_products and (patterns is None or len(patterns) * 8 <= len(x)):
+        if self.uses_products and gaps is None:
             features = product_features(cells)
-        return PreparedDense(cells, features, patterns, origin)
+        return PreparedDense(cells, features, patterns, origin.astype(np.float64), gaps)
 
     def log_prob(self, x: Rows | PreparedDense) -> LogProbabilities:
         """Log density in nats (n, K); missing cells are integrated out."""
@@ -144,8 +194,7 @@ class DenseNormal(Family):
         return self._log_prob_white(prepared.cells, prepared.origin)
 
     def _log_prob_white(self, cells: FloatArray, origin: FloatArray) -> LogProbabilities:
-        n, d = cells.shape
-        out = np.empty((n, self.n_members), dtype=cells.dtype)
+        out = np.empty((len(cells), self.n_members), dtype=cells.dtype)
         whitening = self._whitening.astype(cells.dtype)
         shifts = np.einsum("kd,kde->ke", self.means - origin, self._whitening)
         for k in range(self.n_members):
@@ -169,11 +218,19 @@ class DenseNormal(Family):
         return np.swapaxes(theta, -1, -2)
 
     def _log_prob_patterns(self, prepared: PreparedDense, patterns: Patterns) -> LogProbabilities:
-        law = pattern_algebra(self._covariances, patterns.observed)
+        law = self._recent_law(prepared) or self._condition_block(prepared, patterns)
+        prepared.recent[:] = [(self, law)]
         n_seen = patterns.observed.sum(axis=1)
-        constants = -0.5 * (n_seen[:, None] * LOG_2_PI + law.log_determinants)
         dtype = prepared.cells.dtype
         out = np.empty((len(prepared), self.n_members), dtype=dtype)
+        if isinstance(law, Completion):
+            distances = law.squared_distances(self._whitening)
+            constants = -0.5 * (n_seen * LOG_2_PI + law.log_determinants)
+            out[patterns.order] = (
+                np.repeat(constants.T, np.diff(patterns.starts), axis=0) - 0.5 * distances
+            )
+            return out
+        constants = -0.5 * (n_seen[:, None] * LOG_2_PI + law.log_determinants)
         far = self._is_far(prepared.origin, dtype)
         if prepared.features is not None and not far:
             theta = self._coefficients(law.precisions, constants, prepared.origin).astype(dtype)
@@ -184,18 +241,75 @@ class DenseNormal(Family):
                 values = prepared.features[rows] @ theta[p]
             else:
                 cells = prepared.cells[rows, None, :] - centred * patterns.observed[p]
-                square = np.einsum("nki,kij,nkj->nk", cells, law.precisions[p], cells, optimize=True)
-                values = constants[p] - 0.5 * square
+                mapped = np.einsum("nki,kij->nkj", cells, law.precisions[p], optimize=True)
+                values = constants[p] - 0.5 * np.einsum("nki,nki->nk", cells, mapped)
             out[patterns.order[rows]] = values
         return out
+
+    def _recent_law(self, prepared: PreparedDense) -> Conditional | Completion | None:
+        """What the last `log_prob` left of this bank; it is forgotten here."""
+        try:
+            owner, law = prepared.recent.pop()
+        except IndexError:
+            return None
+        return law if owner is self else None
+
+    def squared_distances(
+        self, x: Rows | PreparedDense
+    ) -> tuple[FloatArray, NDArray[np.intp], FloatArray]:
+        """Mahalanobis distances of the observed cells from each mean, squared.
+
+        Returns them (n, K), the number of observed cells of each row (n, 1), and the log
+        determinants of their covariances (n or 1, K).
+        """
+        prepared = self.prepare(x)
+        log_prob = self.log_prob(prepared).astype(np.float64)
+        patterns = prepared.patterns
+        if patterns is None:
+            n_seen = np.full((len(log_prob), 1), self.n_columns)
+            log_dets = self.log_determinants[None, :]
+        else:
+            law = prepared.recent[-1][1]
+            by_pattern = law.log_determinants
+            if isinstance(law, Completion):
+                by_pattern = np.broadcast_to(by_pattern.T, (len(patterns), self.n_members))
+            place = np.empty(len(prepared), dtype=np.intp)
+            place[patterns.order] = np.repeat(np.arange(len(patterns)), np.diff(patterns.starts))
+            n_seen = patterns.observed.sum(axis=1)[place, None]
+            log_dets = by_pattern[place]
+        distances = -2.0 * log_prob - n_seen * LOG_2_PI - log_dets
+        return np.maximum(distances, 0.0), n_seen, log_dets
+
+    def _condition_block(
+        self, prepared: PreparedDense, patterns: Patterns, wanted: Mask | None = None
+    ) -> Conditional | Completion:
+        """The law of the missing cells of a block, by pattern or row by row."""
+        if prepared.gaps is None:
+            return pattern_algebra(self._covariances, patterns.observed)
+        return complete_rows(self, prepared.cells, prepared.origin, patterns, prepared.gaps, wanted)
 
     # Learning ---------------------------------------------------------------------------------
 
     def statistics(self, x: Rows | PreparedDense, weights: Responsibilities) -> Moments:
         """Moments of the rows, with missing cells at their conditional expectations."""
+        return self.weighted_moments(x, weights, weights)
+
+    def weighted_moments(
+        self,
+        x: Rows | PreparedDense,
+        weights: Responsibilities,
+        conditional_weights: Responsibilities,
+    ) -> Moments:
+        """Moments in which what a missing cell could have been has weights of its own.
+
+        The moments are Σ w, Σ w x̂ and Σ w x̂ x̂ᵀ + Σ v Cov, with x̂ the completed rows, Cov the
+        covariance of their missing cells, w ``weights`` and v ``conditional_weights`` (n, K).
+        """
         prepared = self.prepare(x)
         if prepared.patterns is not None:
-            return self._statistics_patterns(prepared, prepared.patterns, weights)
+            return self._statistics_patterns(
+                prepared, prepared.patterns, weights, conditional_weights
+            )
         totals = weights.sum(axis=0, dtype=np.float64)
         return self._moments(totals, *self._raw_moments(prepared, weights), prepared.origin)
 
@@ -221,16 +335,41 @@ class DenseNormal(Family):
         """Moments from those of each member, summed over members where they are shared."""
 
     def _statistics_patterns(
-        self, prepared: PreparedDense, patterns: Patterns, weights: Responsibilities
+        self,
+        prepared: PreparedDense,
+        patterns: Patterns,
+        weights: Responsibilities,
+        conditional_weights: Responsibilities,
     ) -> Moments:
-        """E[x] and E[xxᵀ] of completed rows from the moments of the observed cells.
-
-        With x̂ = c + B x_o for the completed row, Σ w x̂ x̂ᵀ + Σ w Cov needs Σ w, Σ w x_o and
-        Σ w x_o x_oᵀ of each pattern and nothing else.
-        """
-        law = pattern_algebra(self._covariances, patterns.observed)
-        n_patterns, d = patterns.observed.shape
+        """E[x] and E[xxᵀ] of completed rows."""
+        totals = np.add.reduceat(
+            conditional_weights[patterns.order], patterns.starts[:-1], axis=0, dtype=np.float64
+        )
+        law = self._recent_law(prepared)
+        if law is None:
+            law = self._condition_block(prepared, patterns, wanted=totals.T > 0)
         ordered = weights[patterns.order]
+        if isinstance(law, Completion):
+            shifts = self.means - prepared.origin
+            first, second = law.moments(shifts, ordered.astype(np.float64), totals)
+            weight = weights.sum(axis=0, dtype=np.float64)
+            return self._moments(weight, first, second, prepared.origin)
+        return self._moments_by_pattern(prepared, patterns, law, ordered, totals)
+
+    def _moments_by_pattern(
+        self,
+        prepared: PreparedDense,
+        patterns: Patterns,
+        law: Conditional,
+        ordered: Responsibilities,
+        conditional_totals: FloatArray,
+    ) -> Moments:
+        """Moments of completed rows from the moments of the observed cells of each pattern.
+
+        With x̂ = c + B x_o for the completed row, Σ w x̂ x̂ᵀ + Σ v Cov needs Σ w, Σ w x_o,
+        Σ w x_o x_oᵀ and Σ v of each pattern and nothing else.
+        """
+        n_patterns, d = patterns.observed.shape
         totals = np.add.reduceat(ordered, patterns.starts[:-1], axis=0, dtype=np.float64)
         first = np.empty((n_patterns, self.n_members, d))
         second = np.empty((n_patterns, self.n_members, d, d))
@@ -245,8 +384,8 @@ class DenseNormal(Family):
         cross = mapped[..., :, None] * offset[..., None, :]
         full = regressions @ second @ np.swapaxes(regressions, -1, -2)
         full += cross + np.swapaxes(cross, -1, -2)
-        weighted = totals[..., None, None]
-        full += weighted * (offset[..., :, None] * offset[..., None, :] + law.covariances)
+        full += totals[..., None, None] * (offset[..., :, None] * offset[..., None, :])
+        full += conditional_totals[..., None, None] * law.covariances
         completed_first = mapped + totals[..., None] * offset
         return self._moments(
             totals.sum(axis=0), completed_first.sum(axis=0), full.sum(axis=0), prepared.origin
@@ -281,6 +420,42 @@ class DenseNormal(Family):
                     values += rng.standard_normal(values.shape) @ cholesky.T
                 filled[np.ix_(mine, m)] = values
         return filled
+
+    def draw_within(
+        self,
+        column: int,
+        low: float,
+        high: float,
+        given: Rows,
+        members: Members,
+        rng: np.random.Generator,
+    ) -> tuple[FloatArray, FloatArray]:
+        """One column drawn from its conditional, truncated to an interval.
+
+        Returns the draws (n,) and the log probability (n,) of the interval, each given the cells
+        of the row that are not NaN.
+        """
+        mean, deviation = self.conditional_column(column, given, members)
+        return draw_truncated_normal(mean, deviation, low, high, rng)
+
+    def conditional_column(
+        self, column: int, given: Rows, members: Members
+    ) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard deviation (n,) of one column given the other cells that are seen."""
+        mean, deviation = np.empty(len(members)), np.empty(len(members))
+        patterns = find_patterns(given)
+        for p in range(len(patterns)):
+            rows = patterns.order[patterns.starts[p] : patterns.starts[p + 1]]
+            o = np.flatnonzero(patterns.observed[p] & (np.arange(self.n_columns) != column))
+            for k in np.unique(members[rows]):
+                mine = rows[members[rows] == k]
+                covariance = self._covariances[k][np.ix_([*o, column], [*o, column])]
+                seen = np.arange(len(o) + 1) < len(o)
+                gain, rest = condition_rows(covariance, seen)
+                shift = (given[np.ix_(mine, o)] - self.means[k, o]) @ gain[0]
+                mean[mine] = self.means[k, column] + shift
+                deviation[mine] = np.sqrt(max(float(rest[0, 0]), 1e-300))
+        return mean, deviation
 
     def _conditioned(
         self, columns: Sequence[int], values: Sequence[float] | FloatArray
@@ -332,7 +507,7 @@ class NormalFull(DenseNormal):
     def n_parameters(self) -> int:
         """d means and d(d+1)/2 covariances a member."""
         k, d = self.means.shape
-        return k * (d + d * (d + 1) // 2)
+        return int(k * (d + d * (d + 1) // 2))
 
     def _moments(
         self, totals: FloatArray, first: FloatArray, second: FloatArray, origin: FloatArray
@@ -341,17 +516,17 @@ class NormalFull(DenseNormal):
 
     def maximise(self, statistics: Moments, prior: CovariancePrior | None = None) -> NormalFull:
         """Weighted means, and scatter about them shrunk by the prior."""
-        centred, means = _weighted_means(statistics, self.means)
+        centred, means = weighted_means(statistics, self.means)
         scatter = statistics.second - statistics.first[:, :, None] * centred[:, None, :]
         weights = statistics.weights
         if prior is not None:
-            scatter = scatter + _dense_scatter(prior.scatter)
+            scatter = scatter + dense_scatter(prior.scatter)
             weights = weights + prior.strengths(self.n_members)
         seen = (weights > 0)[:, None, None]
         covariances = np.divide(
             scatter, weights[:, None, None], out=self.covariances.copy(), where=seen
         )
-        return NormalFull(means, _positive_definite(covariances, means))
+        return NormalFull(means, positive_definite(covariances, means))
 
     def pseudo_observations(self, strength: float) -> CovariancePrior:
         """Shrinkage towards the covariances of this bank; the means stay free."""
@@ -361,9 +536,9 @@ class NormalFull(DenseNormal):
         """Log inverse-Wishart density of the covariances, up to a constant."""
         if prior is None:
             return 0.0
-        scatter = _dense_scatter(prior.scatter)
+        scatter = dense_scatter(prior.scatter)
         log_dets = log_determinants(self._cholesky)
-        traces = np.einsum("kij,kij->k", np.broadcast_to(scatter, self.covariances.shape), self._precisions)
+        traces = (scatter * self._precisions).sum(axis=(1, 2))
         return -0.5 * float((prior.strengths(self.n_members) * log_dets + traces).sum())
 
     def select(self, members: Sequence[int] | Members) -> NormalFull:
@@ -398,6 +573,7 @@ class NormalTied(DenseNormal):
 
     means: FloatArray
     covariance: FloatArray
+    is_tied: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _, d = _check_means(self.means)
@@ -421,14 +597,15 @@ class NormalTied(DenseNormal):
         return np.broadcast_to(shared, (self.n_members, d, d))
 
     @property
-    def _uses_products(self) -> bool:
-        return False  # one whitening serves every member
+    def uses_products(self) -> bool:
+        """False: one whitening serves every member."""
+        return False
 
     @property
     def n_parameters(self) -> int:
         """d means a member and d(d+1)/2 covariances in all."""
         k, d = self.means.shape
-        return k * d + d * (d + 1) // 2
+        return int(k * d + d * (d + 1) // 2)
 
     def _log_prob_white(self, cells: FloatArray, origin: FloatArray) -> LogProbabilities:
         whitening = self._whitening[0]
@@ -441,7 +618,7 @@ class NormalTied(DenseNormal):
         out = white @ shifts.T.astype(dtype)
         out -= 0.5 * square[:, None]
         out += (self._constants - 0.5 * (shifts**2).sum(axis=1)).astype(dtype)
-        return out
+        return np.asarray(out)
 
     def _raw_moments(
         self, prepared: PreparedDense, weights: Responsibilities, rows: slice = slice(None)
@@ -461,14 +638,14 @@ class NormalTied(DenseNormal):
 
     def maximise(self, statistics: Moments, prior: CovariancePrior | None = None) -> NormalTied:
         """Weighted means, and the pooled scatter about them shrunk by the prior."""
-        centred, means = _weighted_means(statistics, self.means)
+        centred, means = weighted_means(statistics, self.means)
         scatter = statistics.second - statistics.first.T @ centred
         weight = float(statistics.weights.sum())
         if prior is not None:
-            scatter = scatter + _dense_scatter(prior.scatter)
+            scatter = scatter + dense_scatter(prior.scatter)
             weight += float(np.asarray(prior.strength))
         covariance = scatter / weight if weight > 0 else self.covariance
-        return NormalTied(means, _positive_definite(covariance, means))
+        return NormalTied(means, positive_definite(covariance, means))
 
     def pseudo_observations(self, strength: float) -> CovariancePrior:
         """Shrinkage towards the covariance of this bank; the means stay free."""
@@ -479,7 +656,7 @@ class NormalTied(DenseNormal):
         if prior is None:
             return 0.0
         log_det = float(log_determinants(self._cholesky[0]))
-        trace = float((_dense_scatter(prior.scatter) * self._precisions[0]).sum())
+        trace = float((dense_scatter(prior.scatter) * self._precisions[0]).sum())
         return -0.5 * (float(np.asarray(prior.strength)) * log_det + trace)
 
     def select(self, members: Sequence[int] | Members) -> NormalTied:
@@ -499,7 +676,7 @@ class NormalTied(DenseNormal):
         return (NormalTied(means, covariances[0]) if means.shape[1] else None), log_prob
 
 
-def _weighted_means(statistics: Moments, fallback: FloatArray) -> tuple[FloatArray, FloatArray]:
+def weighted_means(statistics: Moments, fallback: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Means (K, d) about the origin and about zero; empty members keep theirs."""
     seen = (statistics.weights > 0)[:, None]
     centred = np.divide(
@@ -511,11 +688,11 @@ def _weighted_means(statistics: Moments, fallback: FloatArray) -> tuple[FloatArr
     return centred, centred + statistics.origin
 
 
-def _dense_scatter(scatter: FloatArray) -> FloatArray:
+def dense_scatter(scatter: FloatArray) -> FloatArray:
     return np.diag(scatter) if scatter.ndim == 1 else scatter
 
 
-def _positive_definite(covariances: FloatArray, means: FloatArray) -> FloatArray:
+def positive_definite(covariances: FloatArray, means: FloatArray) -> FloatArray:
     """Lift what collapse or rank deficiency left without variance."""
     floor = resolution(means).max(axis=0)
     diagonal = np.diagonal(covariances, axis1=-2, axis2=-1)

@@ -40,17 +40,17 @@ class Poisson(IndependentColumns):
     @property
     def n_members(self) -> int:
         """K."""
-        return self.rates.shape[0]
+        return int(self.rates.shape[0])
 
     @property
     def n_columns(self) -> int:
         """d."""
-        return self.rates.shape[1]
+        return int(self.rates.shape[1])
 
     @property
     def n_parameters(self) -> int:
         """One rate for each member and column."""
-        return self.rates.size
+        return int(self.rates.size)
 
     def maximise(
         self, statistics: ColumnStatistics, prior: ColumnStatistics | None = None

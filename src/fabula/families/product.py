@@ -134,10 +134,10 @@ class Product(Family):
         assert total is not None
         return total
 
-    @property
-    def has_independent_columns(self) -> bool:
-        """Whether every part can tell what each of its columns says by itself."""
-        return all(isinstance(part, UnivariateColumns) for part in self.parts)
+    def univariate_part(self, column: int) -> tuple[UnivariateColumns, int] | None:
+        """The part that holds the column, if the columns of that part are independent."""
+        p, within = self._places[column]
+        return self.parts[p].univariate_part(within)
 
     def log_prob_columns(self, x: Rows) -> FloatArray:
         """Log density of each cell by itself (n, K, d)."""

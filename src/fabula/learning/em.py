@@ -18,6 +18,7 @@ import numpy as np
 
 from fabula.core.blocks import Block, Blocks
 from fabula.core.threads import ordered_map, single_threaded_blas
+from fabula.persistence.registry import storable
 
 __all__ = ["Report", "Story", "accumulate", "expectation_maximisation"]
 
@@ -54,6 +55,7 @@ class Story(Protocol):
 _Story = TypeVar("_Story", bound=Story)
 
 
+@storable("learning/report")
 @dataclass(frozen=True)
 class Report:
     """How a fit went.

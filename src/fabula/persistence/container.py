@@ -43,9 +43,9 @@ def check_writable(path: Path, *, force: bool) -> None:
     UsageError
         The folder does not exist, ``path`` is a folder, or a file is there and ``force`` is not.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         raise UsageError(f"{path} is a folder; give the name of a file in it")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UsageError(f"the folder {path.parent} does not exist; create it first")
     if os.path.lexists(path) and not force:
         raise UsageError(f"{path} exists already; give another name, or force to replace it")

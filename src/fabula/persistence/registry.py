@@ -38,6 +38,7 @@ _Class = TypeVar("_Class")
 _MODULES = {
     "estimator": "fabula.estimators",
     "family": "fabula.families",
+    "learning": "fabula.learning.em",
     "prior": "fabula.families",
     "story": "fabula.structures",
     "table": "fabula.tables",

@@ -1,1 +1,7 @@
 """Structures: what explains each observation."""
+
+from fabula.structures.class_conditional import ClassConditional, ClassConditionalPrior
+from fabula.structures.mixture import Mixture, MixturePrior
+from fabula.structures.truncated import Truncated
+
+__all__ = ["ClassConditional", "ClassConditionalPrior", "Mixture", "MixturePrior", "Truncated"]

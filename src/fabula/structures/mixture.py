@@ -1,12 +1,12 @@
 """A class explains each row: known, partly known or hidden, it is one structure.
 
 Naive Bayes, discriminant analysis, mixtures and semi-supervised mixtures differ in the family and
-in how many classes are known, and in nothing else. Where a class has several components, `groups`
-says which class each component belongs to, and a known class clamps to all of its components.
+in how many classes are known, and in nothing else.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,20 @@ import numpy as np
 
 from fabula.core.arrays import Codes, FloatArray, Members, Responsibilities, Rows
 from fabula.core.blocks import Block
-from fabula.core.errors import UsageError
+from fabula.core.errors import DataError, UsageError
+from fabula.core.regions import Interval, OneOf, Region
 from fabula.families.base import Family
 from fabula.persistence.registry import storable
 
-__all__ = ["Mixture", "MixturePrior", "MixtureStatistics", "normalise"]
+__all__ = [
+    "Mixture",
+    "MixturePrior",
+    "MixtureStatistics",
+    "draw_members",
+    "draw_rows",
+    "has_independent_column",
+    "normalise",
+]
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ class MixturePrior:
 
     pseudo_count: float = 0.0
     family: Any = None
+    fixed_log_weights: FloatArray | None = None  # given class priors, which learning leaves alone
 
 
 @dataclass(frozen=True)
@@ -58,13 +68,10 @@ class Mixture:
         Log probability of each component; they sum to 1 after exponentiation.
     family : Family
         Bank of K members.
-    groups : (K,) array of int, optional
-        The class each component belongs to; None where every component is a class of its own.
     """
 
     log_weights: FloatArray
     family: Family
-    groups: Members | None = None
 
     def __post_init__(self) -> None:
         if self.log_weights.shape != (self.family.n_members,):
@@ -73,13 +80,11 @@ class Mixture:
             )
         if not np.isclose(np.exp(self.log_weights).sum(), 1.0, atol=1e-6):
             raise UsageError("The weights of the components must sum to 1.")
-        if self.groups is not None and self.groups.shape != self.log_weights.shape:
-            raise UsageError("groups must name the class of every component.")
 
     @property
     def n_classes(self) -> int:
-        """Number of classes; of components where there are no groups."""
-        return len(self.log_weights) if self.groups is None else int(self.groups.max()) + 1
+        """K, the number of components."""
+        return len(self.log_weights)
 
     @property
     def n_columns(self) -> int:
@@ -100,8 +105,7 @@ class Mixture:
         joint = self.family.log_prob(x)
         joint += self.log_weights.astype(joint.dtype)
         if known is not None:
-            classes = np.arange(len(self.log_weights)) if self.groups is None else self.groups
-            excluded = (known[:, None] >= 0) & (known[:, None] != classes)
+            excluded = (known[:, None] >= 0) & (known[:, None] != np.arange(joint.shape[1]))
             joint[excluded] = -np.inf
         return joint
 
@@ -147,8 +151,10 @@ class Mixture:
         counts = statistics.weights + prior.pseudo_count
         # A component that explains nothing keeps a trace of weight, so that its log stays finite.
         counts = np.maximum(counts, 1e-300 + 1e-16 * counts.sum())
-        family = self.family.maximise(statistics.family, prior.family)
-        return Mixture(np.log(counts / counts.sum()), family, self.groups)
+        log_weights = prior.fixed_log_weights
+        if log_weights is None:
+            log_weights = np.log(counts / counts.sum())
+        return Mixture(log_weights, self.family.maximise(statistics.family, prior.family))
 
     def log_prior(self, prior: MixturePrior | None) -> float:
         """Log density of the parameters under the prior, up to a constant."""
@@ -157,24 +163,133 @@ class Mixture:
         weights = prior.pseudo_count * float(self.log_weights.sum()) if prior.pseudo_count else 0.0
         return weights + self.family.log_prior(prior.family)
 
-    def class_log_weights(self) -> FloatArray:
-        """Log prior probability of each class."""
-        return self.by_class(self.log_weights[None, :], log=True)[0]
+    def log_prob(self, x: Rows | Any) -> FloatArray:
+        """Log density of each row in nats, (n,)."""
+        return self.posterior(x)[0]
 
-    def by_class(self, values: FloatArray, *, log: bool = False) -> FloatArray:
-        """Sum over the components of each class, (n, K) to (n, number of classes)."""
-        if self.groups is None:
-            return values
-        out = np.empty((len(values), self.n_classes), dtype=values.dtype)
-        for c in range(self.n_classes):
-            mine = values[:, self.groups == c]
-            out[:, c] = np.logaddexp.reduce(mine, axis=1) if log else mine.sum(axis=1)
-        return out
+    def with_log_weights(self, log_weights: FloatArray) -> Mixture:
+        """The same members under other prior probabilities."""
+        return Mixture(log_weights, self.family)
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[Rows, Members]:
         """``n`` rows (n, d) and the component each came from (n,)."""
-        members = rng.choice(len(self.log_weights), size=n, p=_weights(self.log_weights))
+        members = draw_members(self.log_weights, n, rng)
         return self.family.sample(members, rng), members
+
+    def marginal(self, columns: Sequence[int]) -> Mixture:
+        """The story of some columns, in that order."""
+        return Mixture(self.log_weights, self.family.marginal(columns))
+
+    def condition(self, given: Mapping[int, float | Region]) -> tuple[Any, float]:
+        """The story of the other columns given values, intervals or sets of some.
+
+        Returns
+        -------
+        (story or None, float)
+            None where no column is left; and the log probability of the condition (its log
+            density, where values of continuous columns are given).
+        """
+        values = {j: v for j, v in given.items() if not isinstance(v, Interval | OneOf)}
+        regions = {j: v for j, v in given.items() if isinstance(v, Interval | OneOf)}
+        log_weights = self.log_weights
+        dependent = {j: r for j, r in regions.items() if not has_independent_column(self.family, j)}
+        for j, region in regions.items():
+            if j not in dependent:
+                log_weights = log_weights + self.family.log_mass(j, region)  # type: ignore[attr-defined]
+        fixed = sorted(values)
+        family: Family | None = self.family
+        if fixed:
+            family, told = self.family.condition(fixed, [values[j] for j in fixed])
+            log_weights = log_weights + told
+        left = [j for j in range(self.n_columns) if j not in values]
+        log_total = float(np.logaddexp.reduce(log_weights))
+        if np.isneginf(log_total):
+            raise DataError(
+                "The condition has probability 0 under this model, so nothing follows from it: "
+                "give values that the model holds possible."
+            )
+        log_weights = log_weights - log_total
+        kept = [j for j in left if j not in regions or j in dependent]
+        if family is None or not kept:
+            return None, log_total
+        if len(kept) < len(left):
+            family = family.marginal([left.index(j) for j in kept])
+        story = Mixture(log_weights, family)
+        if not dependent:
+            return story, log_total
+        from fabula.structures.truncated import Truncated
+
+        truncated = Truncated.of(story, {kept.index(j): r for j, r in dependent.items()})
+        return truncated, log_total + truncated.log_mass
+
+    def sample_given(
+        self, n: int, given: Mapping[int, float | Region], rng: np.random.Generator
+    ) -> tuple[Rows, Members, float]:
+        """Whole rows (n, d) that meet the condition, their components, and the effective size.
+
+        The effective size is ``n`` where every draw is exact and independent.
+        """
+        rest, _ = self.condition(given)
+        members, effective = None, float(n)
+        rows = np.empty((n, self.n_columns))
+        values = {j: v for j, v in given.items() if not isinstance(v, Interval | OneOf)}
+        regions = {j: v for j, v in given.items() if isinstance(v, Interval | OneOf)}
+        independent = [j for j in regions if has_independent_column(self.family, j)]
+        others = [j for j in range(self.n_columns) if j not in values and j not in independent]
+        if rest is None:
+            log_weights = self._log_weights_given(given)
+            members = draw_members(log_weights, n, rng)
+        elif isinstance(rest, Mixture):
+            rows[:, others], members = rest.sample(n, rng)
+        else:
+            rows[:, others], members, effective = rest.sample_whole(n, rng)
+        for j, value in values.items():
+            rows[:, j] = value
+        for j in independent:
+            rows[:, j] = self.family.sample_within(j, regions[j], members, rng)  # type: ignore[attr-defined]
+        return rows, members, effective
+
+    def _log_weights_given(self, given: Mapping[int, float | Region]) -> FloatArray:
+        """Posterior of the components where the condition takes every column."""
+        log_weights = self.log_weights.copy()
+        fixed = [j for j, v in given.items() if not isinstance(v, Interval | OneOf)]
+        if fixed:
+            log_weights += self.family.condition(fixed, [given[j] for j in fixed])[1]  # type: ignore[misc]
+        for j, region in given.items():
+            if isinstance(region, Interval | OneOf):
+                log_weights += self.family.log_mass(j, region)  # type: ignore[attr-defined]
+        return log_weights
+
+    def complete(
+        self, x: Rows, rng: np.random.Generator | None = None, known: Codes | None = None
+    ) -> Rows:
+        """Missing cells filled: their conditional mean, or a draw from the joint conditional."""
+        _, responsibilities = self.posterior(x, known)
+        if rng is not None:
+            return self.family.complete(x, draw_rows(responsibilities, rng), rng)
+        filled = np.zeros_like(x, dtype=np.float64)
+        for k in range(self.n_classes):
+            members = np.full(len(x), k, dtype=np.intp)
+            filled += responsibilities[:, k : k + 1] * self.family.complete(x, members)
+        return np.where(np.isnan(x), filled, x)
+
+
+def has_independent_column(family: Family, column: int) -> bool:
+    """Whether the column is independent of the others given the member."""
+    return family.univariate_part(column) is not None
+
+
+def draw_members(log_weights: FloatArray, n: int, rng: np.random.Generator) -> Members:
+    """``n`` components drawn from their weights."""
+    weights = np.exp(log_weights - log_weights.max())
+    return rng.choice(len(weights), size=n, p=weights / weights.sum())
+
+
+def draw_rows(probabilities: FloatArray, rng: np.random.Generator) -> Members:
+    """One component for each row of probabilities (n, K)."""
+    cumulative = np.cumsum(probabilities, axis=1)
+    uniform = rng.random(len(probabilities))[:, None] * cumulative[:, -1:]
+    return (uniform >= cumulative).sum(axis=1).clip(max=probabilities.shape[1] - 1)
 
 
 def normalise(
@@ -197,8 +312,3 @@ def normalise(
     log_evidence = np.log(total) + largest
     log_evidence[impossible] = -np.inf
     return log_evidence, log_joint
-
-
-def _weights(log_weights: FloatArray) -> FloatArray:
-    weights = np.exp(log_weights - log_weights.max())
-    return np.asarray(weights / weights.sum(), dtype=np.float64)

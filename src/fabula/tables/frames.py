@@ -15,14 +15,23 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 
 from fabula.core.errors import DataError, UsageError
-from fabula.tables.messages import shorten
+from fabula.tables.messages import place, shorten
 from fabula.tables.objects import from_objects
 from fabula.tables.schema import Level, Name
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Cells", "Container", "Table", "as_cells", "as_table", "kind_of_output", "row_labels"]
+__all__ = [
+    "Cells",
+    "Container",
+    "Table",
+    "as_cells",
+    "as_table",
+    "blank",
+    "kind_of_output",
+    "row_labels",
+]
 
 Container: TypeAlias = Literal["numpy", "polars", "pandas", "pyarrow"]
 """What a table came in, and goes back in."""
@@ -34,7 +43,8 @@ _ACCEPTED = "a two-dimensional numpy array or a polars, pandas or pyarrow frame"
 class Cells:
     """One column: its values, and how they were held.
 
-    Where ``levels`` is not None, ``values`` are positions in it.
+    Where ``levels`` is not None, ``values`` are positions in it. ``first_row`` is how many rows of
+    the table come before these cells, which messages count in.
     """
 
     name: Name
@@ -44,6 +54,7 @@ class Cells:
     levels: tuple[Level, ...] | None = None
     ordered: bool = False
     decimals: int | None = None
+    first_row: int = 0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -62,6 +73,10 @@ class Cells:
     def is_date(self) -> bool:
         """Whether the values are days or moments."""
         return self.levels is None and self.dtype.startswith("date")
+
+    def place(self, row: int) -> str:
+        """Where row ``row`` (from 0) of these cells stands, for messages."""
+        return place(self.name, self.first_row + row)
 
     def plain(self) -> Cells:
         """The same with the levels in place of their positions."""
@@ -83,6 +98,7 @@ class Table:
     container: Container
     names: tuple[Name, ...]
     n_rows: int
+    first_row: int = 0
 
     @property
     def array(self) -> np.ndarray | None:
@@ -94,16 +110,19 @@ class Table:
         """One column; DataError where it cannot be used."""
         position = self.names.index(name)
         if self.container == "numpy":
-            return as_cells(self.native[:, position], name)
-        if self.container == "pandas":
-            return as_cells(self.native.iloc[:, position], name)
-        if self.container == "pyarrow":
-            return as_cells(self.native.column(position), name)
-        return as_cells(self.native.to_series(position), name)
+            values = self.native[:, position]
+        elif self.container == "pandas":
+            values = self.native.iloc[:, position]
+        elif self.container == "pyarrow":
+            values = self.native.column(position)
+        else:
+            values = self.native.to_series(position)
+        cells = as_cells(values, name)
+        return dataclasses.replace(cells, first_row=self.first_row) if self.first_row else cells
 
 
-def as_table(data: Any) -> Table:
-    """The columns of ``data``.
+def as_table(data: Any, first_row: int = 0) -> Table:
+    """The columns of ``data``, a block of which ``first_row`` rows come before.
 
     Raises
     ------
@@ -117,20 +136,20 @@ def as_table(data: Any) -> Table:
     if isinstance(data, list | tuple):
         data = _from_lists(data)
     if isinstance(data, np.ndarray):
-        return _from_array(data)
+        return _from_array(data, first_row)
     import narwhals as nw
 
     if nw.dependencies.is_polars_dataframe(data):
-        return Table(data, "polars", _checked(data.columns), data.height)
+        return Table(data, "polars", _checked(data.columns), data.height, first_row)
     if nw.dependencies.is_pandas_dataframe(data):
-        return Table(data, "pandas", _checked(data.columns), len(data))
+        return Table(data, "pandas", _checked(data.columns), len(data), first_row)
     if nw.dependencies.is_pyarrow_table(data):
-        return Table(data, "pyarrow", _checked(data.column_names), data.num_rows)
+        return Table(data, "pyarrow", _checked(data.column_names), data.num_rows, first_row)
     try:
         frame = nw.from_native(data, eager_only=True)
     except TypeError:
         raise UsageError(_not_a_table(data)) from None
-    return as_table(frame.to_polars())
+    return as_table(frame.to_polars(), first_row)
 
 
 def kind_of_output(data: Any) -> Container:
@@ -185,7 +204,15 @@ def as_cells(values: Any, name: Name) -> Cells:
     return _from_numpy(objects, name)
 
 
-def _from_array(array: np.ndarray) -> Table:
+def blank(series: pl.Series, mask: np.ndarray) -> pl.Series:
+    """The series with null where ``mask`` (n,) is True."""
+    import polars as pl
+
+    kept = pl.select(pl.when(pl.Series(~mask)).then(series)).to_series()
+    return kept.alias(series.name)
+
+
+def _from_array(array: np.ndarray, first_row: int) -> Table:
     if array.ndim != 2:
         # The words "Reshape your data" are those that scikit-learn's users know.
         raise DataError(
@@ -197,7 +224,7 @@ def _from_array(array: np.ndarray) -> Table:
         raise DataError("Complex data not supported: take real and imaginary part as two columns.")
     if array.dtype.kind == "V":
         raise UsageError("Arrays of records are not supported: put the fields into a data frame.")
-    return Table(array, "numpy", tuple(range(array.shape[1])), len(array))
+    return Table(array, "numpy", tuple(range(array.shape[1])), len(array), first_row)
 
 
 def _from_lists(rows: list[Any] | tuple[Any, ...]) -> np.ndarray:
@@ -278,7 +305,7 @@ def _from_polars(series: pl.Series, name: Name, native: str | None = None) -> Ce
         return _from_polars(from_objects(series.to_numpy(), name), name, native)
     if isinstance(series.dtype, pl.Enum):
         levels = tuple(series.dtype.categories)
-        return Cells(name, series.to_physical(), "category", native, levels, ordered=True)
+        return Cells(name, series.to_physical(), "category", "Enum", levels, ordered=True)
     if series.dtype == pl.Categorical:
         return Cells(name, series.cast(pl.String), "category", native)
     if series.dtype == pl.Decimal:
@@ -332,7 +359,7 @@ def _from_pandas(column: Any, name: Name) -> Cells:
         return _from_numpy(column.to_numpy(), name, native)
     if isinstance(dtype, pd.CategoricalDtype):
         codes = pl.Series(str(name), np.asarray(pd.Categorical(column).codes, dtype=np.int32))
-        codes = codes.set(codes < 0, None)
+        codes = blank(codes, codes.to_numpy() < 0)
         return _declared(name, codes, dtype.categories.tolist(), "category", bool(dtype.ordered))
     if isinstance(dtype, pd.DatetimeTZDtype):
         moments = column.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
@@ -343,7 +370,9 @@ def _from_pandas(column: Any, name: Name) -> Cells:
 
         values = pa.array(column)
         return dataclasses.replace(
-            _from_arrow(pa.chunked_array([values] if isinstance(values, pa.Array) else values), name),
+            _from_arrow(
+                pa.chunked_array([values] if isinstance(values, pa.Array) else values), name
+            ),
             native_dtype=native,
         )
     is_missing = column.isna().to_numpy()
@@ -351,7 +380,7 @@ def _from_pandas(column: Any, name: Name) -> Cells:
         # Masked numbers: 64-bit integers must not pass through floats.
         filler = dtype.numpy_dtype.type(0)
         cells = _from_numpy(column.fillna(filler).to_numpy(dtype.numpy_dtype), name, native)
-        return dataclasses.replace(cells, values=cells.values.set(pl.Series(is_missing), None))
+        return dataclasses.replace(cells, values=blank(cells.values, is_missing))
     if getattr(dtype, "type", None) is str:
         objects = column.to_numpy(dtype=object, copy=True)
         objects[is_missing] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = ["did_you_mean", "listed", "shorten", "unknown_column"]
+__all__ = ["did_you_mean", "listed", "place", "shorten", "unknown_column"]
 
 Name = str | int
 
@@ -36,6 +36,11 @@ def did_you_mean(name: object, known: Sequence[object]) -> str:
 def unknown_column(name: object, known: Sequence[object]) -> str:
     """What to say about a column that does not exist."""
     return f"There is no column {name!r}. {did_you_mean(name, known)}"
+
+
+def place(column: object, row: int) -> str:
+    """Where a cell stands; ``row`` counts from 0, people count from 1."""
+    return f"Column {column!r}, row {row + 1} (counting from 1)"
 
 
 def shorten(value: object, limit: int = 40) -> str:

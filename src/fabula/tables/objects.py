@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fabula.core.errors import DataError
-from fabula.tables.messages import shorten
+from fabula.tables.messages import place, shorten
 from fabula.tables.schema import Name
 
 if TYPE_CHECKING:
@@ -86,14 +86,14 @@ def _numbers(items: list[Any], groups: dict[type, str | None], name: Name) -> pl
     if all(issubclass(kind, numbers.Integral) for kind in groups):
         whole = [None if item is None else int(item) for item in items]
         present = [item for item in whole if item is not None]
-        if -(2**63) <= min(present) and max(present) < 2**63:
+        if min(present) >= -(2**63) and max(present) < 2**63:
             return pl.Series(str(name), whole, dtype=pl.Int64)
     try:
         floats = [None if item is None else float(item) for item in items]
     except OverflowError:
         row = next(i for i, item in enumerate(items) if item is not None and abs(item) > 1e308)
         raise DataError(
-            f"Column {name!r}, row {row + 1} (counting from 1): {shorten(items[row])} is too large "
+            f"{place(name, row)}: {shorten(items[row])} is too large "
             "for a number; make the column text if these are codes."
         ) from None
     return pl.Series(str(name), floats, dtype=pl.Float64)
@@ -126,7 +126,7 @@ def _first_misfit(items: list[Any], groups: dict[type, str | None], name: Name) 
         for row, item in enumerate(items)
         if item is not None and (usual is None or groups[type(item)] != usual)
     )
-    where = f"Column {name!r}, row {row + 1} (counting from 1): {shorten(item)}"
+    where = f"{place(name, row)}: {shorten(item)}"
     if groups[type(item)] is None:
         return (
             f"{where} is of type {type(item).__name__}, which no kind of column takes: expected "

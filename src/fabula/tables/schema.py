@@ -273,9 +273,7 @@ class Schema:
     def replace(self, column: Column) -> Schema:
         """The schema with the column of the same name replaced by ``column``."""
         self[column.name]
-        return Schema(
-            tuple(column if old.name == column.name else old for old in self.columns)
-        )
+        return Schema(tuple(column if old.name == column.name else old for old in self.columns))
 
     def to_rows(self) -> list[dict[str, str]]:
         """One row of text for each column, for people: name, kind, values, missing, dtype."""

@@ -1,0 +1,19 @@
+"""Estimators: the public, scikit-learn-shaped names."""
+
+from fabula.estimators.discriminant_analysis import (
+    LinearDiscriminantAnalysis,
+    QuadraticDiscriminantAnalysis,
+)
+from fabula.estimators.gaussian_mixture import GaussianMixture
+from fabula.estimators.generative_classifier import GenerativeClassifier
+from fabula.estimators.mixture_model import MixtureModel
+from fabula.estimators.naive_bayes import NaiveBayes
+
+__all__ = [
+    "GaussianMixture",
+    "GenerativeClassifier",
+    "LinearDiscriminantAnalysis",
+    "MixtureModel",
+    "NaiveBayes",
+    "QuadraticDiscriminantAnalysis",
+]

@@ -1,0 +1,267 @@
+"""Fitting one member of a family to each class: the common half of the classifiers."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+
+from fabula.core.arrays import Codes, FloatArray
+from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.estimators._questions import ClassQuestions
+from fabula.estimators._table import read_target
+from fabula.families.base import Family
+from fabula.learning import fitting
+from fabula.learning.em import Report
+from fabula.structures.mixture import Mixture, MixturePrior, MixtureStatistics
+
+__all__ = ["ClassModel"]
+
+
+class ClassModel(ClassQuestions):
+    """A classifier with one member of a bank for each class."""
+
+    max_iter: int
+    tol: float
+    priors: Any
+    report_: Report
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = self._accepts_sparse
+        return tags
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Learn from rows and labels; unlabelled rows (None, NaN, -1) teach as well.
+
+        Parameters
+        ----------
+        X : (n, d) array or data frame
+            Missing cells are NaN or null.
+        y : (n,) array
+            Labels; -1, None or NaN where the class is not known.
+        sample_weight : (n,) array, optional
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        x = self._read(X, reset=True, kinds=getattr(self, "kinds", None))
+        self.classes_, known = read_target(y, int(x.shape[0]))
+        weights = self._read_weights(sample_weight, x)
+        self._check_classes(known, weights)
+        template = self._template(x, known, weights)
+        pooled = fitting.pool(template, x, weights)
+        bank = pooled.select(np.zeros(len(self.classes_), dtype=np.intp))
+        self._prior = self._choose_prior(x, known, weights, bank)
+        fitted = fitting.fit_known(
+            bank,
+            fitting.blocks_of(bank, x, known, weights),
+            self._prior,
+            needs_em=bool((known < 0).any()) or self._needs_em(x),
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        self._bank = bank
+        self._statistics = fitted.statistics
+        self._accept(fitted.story, fitted.report)
+        return self
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> Self:
+        """Learn from one more piece of the data; what was learned before is kept.
+
+        The statistics of all pieces are added up, so the result is that of one fit to all of
+        them, up to the prior, whose scale comes from the first piece. The encoding of a data
+        frame (levels, words) is that of the first piece, too. Every row must have its label and,
+        for discriminant analysis, all of its cells.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        classes : (K,) array
+            All classes that will ever come; needed at the first call unless all are in ``y``.
+        """
+        first = not hasattr(self, "story_")
+        self._check_parameters()
+        x = self._read(X, reset=first, kinds=getattr(self, "kinds", None))
+        if first:
+            labels, known = read_target(y, int(x.shape[0]), classes=classes)
+            self.classes_ = np.unique(labels)
+            _, known = read_target(y, int(x.shape[0]), classes=self.classes_)
+        else:
+            self._check_same_classes(classes)
+            _, known = read_target(y, int(x.shape[0]), classes=self.classes_)
+        weights = self._read_weights(sample_weight, x)
+        if (known < 0).any() or self._needs_em(x):
+            raise DataError(
+                "partial_fit needs a label on every row"
+                + (" and no missing cells" if self._needs_em(x) else "")
+                + ", because what these rows say depends on the final parameters. Use fit, which "
+                "also takes a data frame that is larger than memory through fit_file."
+            )
+        if first:
+            self._check_classes(known, weights, partly=True)
+            pooled = fitting.pool(self._template(x, known, weights), x, weights)
+            self._bank = pooled.select(np.zeros(len(self.classes_), dtype=np.intp))
+            self._prior = self._choose_prior(x, known, weights, self._bank)
+            self._statistics = None
+        start = Mixture(
+            np.full(len(self.classes_), -np.log(len(self.classes_))), self._bank
+        )
+        piece = fitting.known_statistics(
+            start, fitting.blocks_of(self._bank, x, known, weights)
+        )
+        self._accumulate(start, piece)
+        return self
+
+    def merge(self, other: Self) -> Self:
+        """A copy fitted to the data of both: of this model and of ``other``.
+
+        Both must have been fitted in one pass (`fit` with every label known and no need of EM, or
+        `partial_fit`), with the same columns, classes and parameters.
+        """
+        import copy
+
+        check_is_fitted(self, "story_")
+        check_is_fitted(other, "story_")
+        if self._statistics is None or other._statistics is None:
+            raise UsageError(
+                "Only models fitted in one pass can be merged: every row labelled, and no missing "
+                "cells in discriminant analysis."
+            )
+        if self.classes_.tolist() != other.classes_.tolist():
+            raise UsageError(
+                f"The models know different classes: {self.classes_.tolist()} and "
+                f"{other.classes_.tolist()}."
+            )
+        if self.columns_ != other.columns_:
+            raise UsageError("The models were fitted to different columns or levels.")
+        merged = copy.copy(self)
+        merged._accumulate(
+            Mixture(np.full(len(self.classes_), -np.log(len(self.classes_))), self._bank),
+            other._statistics,
+        )
+        return merged
+
+    def _accumulate(self, start: Mixture, piece: MixtureStatistics) -> None:
+        total = piece if self._statistics is None else self._statistics + piece
+        self._statistics = total
+        self._accept(
+            start.maximise(total, self._prior), Report((), True, "closed form", 1, 0.0)
+        )
+
+    def _adopt(self, family: Family, priors: Any, classes: Any) -> Self:
+        """Become a fitted model with the given parameters, over plain columns 0 … d-1."""
+        from fabula.estimators._table import adopt_columns
+
+        self._check_parameters()
+        n = family.n_members
+        self.classes_ = np.arange(n) if classes is None else np.asarray(classes)
+        if self.classes_.shape != (n,):
+            raise UsageError(f"classes must name each of the {n} classes once.")
+        weights = np.asarray(priors, dtype=np.float64)
+        if weights.shape != (n,) or np.any(weights < 0) or not np.isclose(weights.sum(), 1.0):
+            raise UsageError(f"The {n} prior probabilities must not be negative and sum to 1.")
+        adopt_columns(self, family.n_columns)
+        self._statistics, self._bank, self._prior = None, family, MixturePrior()
+        with np.errstate(divide="ignore"):
+            story = Mixture(np.log(weights / weights.sum()), family)
+        self._accept(story, Report((), True, "closed form", 0, 0.0))
+        return self
+
+    # What a concrete classifier says ----------------------------------------------------------
+
+    def _template(self, x: Any, known: Codes, weights: FloatArray | None) -> Family:
+        raise NotImplementedError
+
+    def _family_prior(
+        self, x: Any, known: Codes, weights: FloatArray | None, bank: Family
+    ) -> Any:
+        raise NotImplementedError
+
+    def _needs_em(self, x: Any) -> bool:
+        return False
+
+    def _check_parameters(self) -> None:
+        if not isinstance(self.max_iter, int | np.integer) or self.max_iter < 1:
+            raise UsageError(f"max_iter must be a whole number of at least 1, not {self.max_iter}.")
+        if not self.tol >= 0:
+            raise UsageError(f"tol must not be negative, but is {self.tol}.")
+
+    # Shared steps -----------------------------------------------------------------------------
+
+    def _accept(self, story: Mixture, report: Report) -> None:
+        self.story_ = story
+        self.report_ = report
+        self.n_iter_ = max(report.n_iterations, 1)
+        self.converged_ = report.converged
+        self._refresh()
+        if not report.converged:
+            warnings.warn(
+                f"{type(self).__name__} stopped before it converged ({report.reason} after "
+                f"{report.n_iterations} iterations). Raise max_iter, or tol={self.tol} if the "
+                "trace in report_ has gone flat.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _refresh(self) -> None:
+        self.class_prior_ = np.exp(self.story_.log_weights)
+        self.priors_ = self.class_prior_
+
+    def _read_weights(self, sample_weight: Any, x: Any) -> FloatArray | None:
+        if sample_weight is None:
+            return None
+        weights = _check_sample_weight(
+            sample_weight, x, dtype=np.float64, ensure_non_negative=True
+        )
+        if not weights.sum() > 0:
+            raise DataError("sample_weight is zero for every row: nothing is left to learn from.")
+        return np.asarray(weights)
+
+    def _check_classes(
+        self, known: Codes, weights: FloatArray | None, *, partly: bool = False
+    ) -> None:
+        if not (known >= 0).any():
+            raise DataError("No row has a label; give at least one row of each class.")
+        if len(self.classes_) == 1 and not (known < 0).any() and not partly:
+            # One class is a density model like any other: every question keeps its meaning.
+            return
+
+    def _check_same_classes(self, classes: Any) -> None:
+        if classes is not None and np.unique(classes).tolist() != self.classes_.tolist():
+            raise UsageError(
+                f"classes={list(classes)} is not the same as on the first call to partial_fit, "
+                f"which had {self.classes_.tolist()}."
+            )
+
+    def _choose_prior(
+        self, x: Any, known: Codes, weights: FloatArray | None, bank: Family
+    ) -> MixturePrior:
+        fixed = None
+        if self.priors is not None:
+            fixed = self._read_priors()
+        return MixturePrior(
+            pseudo_count=0.0,
+            family=self._family_prior(x, known, weights, bank),
+            fixed_log_weights=fixed,
+        )
+
+    def _read_priors(self) -> FloatArray:
+        priors = np.asarray(self.priors, dtype=np.float64)
+        if priors.shape != (len(self.classes_),):
+            raise UsageError(
+                f"priors must have one probability for each of the {len(self.classes_)} classes, "
+                f"in the order {self.classes_.tolist()}."
+            )
+        if np.any(priors < 0) or not np.isclose(priors.sum(), 1.0, atol=1e-6):
+            raise UsageError("priors must not be negative and must sum to 1.")
+        with np.errstate(divide="ignore"):
+            return np.log(priors / priors.sum())

@@ -1,0 +1,179 @@
+"""Fitting hidden components: the common half of the mixtures."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import DensityMixin
+from sklearn.utils.validation import _check_sample_weight
+
+from fabula.core.arrays import FloatArray
+from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.estimators._questions import TableQuestions, generator_of
+from fabula.families.base import Family
+from fabula.learning import fitting
+from fabula.learning.em import Report, expectation_maximisation
+from fabula.learning.starts import START_NAMES, start_features, start_responsibilities
+from fabula.structures.mixture import Mixture, MixturePrior
+
+__all__ = ["ComponentModel"]
+
+# Rows that are enough to find where components begin.
+_ROWS_TO_START = 20_000
+
+
+class ComponentModel(DensityMixin, TableQuestions):  # type: ignore[misc]
+    """A mixture whose components are hidden."""
+
+    n_components: int
+    max_iter: int
+    tol: float
+    n_init: int
+    init_params: str
+    warm_start: bool
+    random_state: Any
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = self._accepts_sparse
+        return tags
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Climb to the most probable parameters from ``n_init`` starts, and keep the best.
+
+        Parameters
+        ----------
+        X : (n, d) array or data frame
+            Missing cells are NaN or null.
+        y : ignored
+        sample_weight : (n,) array, optional
+
+        Returns
+        -------
+        self
+        """
+        self._check_parameters()
+        again = self.warm_start and hasattr(self, "story_")
+        x = self._read(X, reset=not again, kinds=getattr(self, "kinds", None))
+        n = int(x.shape[0])
+        if n < self.n_components:
+            raise DataError(
+                f"{type(self).__name__} with n_components={self.n_components} needs at least as "
+                f"many rows, but got n_samples = {n}."
+            )
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(
+                sample_weight, x, dtype=np.float64, ensure_non_negative=True
+            )
+            if not weights.sum() > 0:
+                raise DataError("sample_weight is zero for every row.")
+        rng = generator_of(self.random_state)
+        pooled = fitting.pool(self._template(x, weights), x, weights)
+        bank = pooled.select(np.zeros(self.n_components, dtype=np.intp))
+        prior = self._prior = MixturePrior(0.0, self._family_prior(x, weights, bank))
+        blocks = fitting.blocks_of(bank, x, None, weights)
+        best: tuple[Mixture, Report] | None = None
+        starts = [self.story_] if again else self._starts(x, weights, bank, prior, rng)
+        for start in starts:
+            story, report = expectation_maximisation(
+                start, blocks, prior=prior, max_iter=self.max_iter, tol=self.tol
+            )
+            if best is None or report.objective > best[1].objective:
+                best = story, report
+        assert best is not None
+        self._accept(*best)
+        return self
+
+    def _starts(
+        self,
+        x: Any,
+        weights: FloatArray | None,
+        bank: Family,
+        prior: MixturePrior,
+        rng: np.random.Generator,
+    ) -> Any:
+        """One story for each of ``n_init`` starts."""
+        n = int(x.shape[0])
+        chosen = np.arange(n)
+        if n > _ROWS_TO_START:
+            chosen = np.sort(rng.choice(n, size=_ROWS_TO_START, replace=False))
+        rows = x if len(chosen) == n else x[chosen]
+        row_weights = None if weights is None else weights[chosen]
+        features = start_features(_dense_start(rows), self.columns_.levels)
+        flat = np.full(self.n_components, -np.log(self.n_components))
+        for _ in range(self.n_init):
+            shares = start_responsibilities(
+                features, self.n_components, self.init_params, row_weights, rng  # type: ignore[arg-type]
+            )
+            if row_weights is not None:
+                shares *= row_weights[:, None]
+            yield fitting.from_responsibilities(
+                self._start_from(Mixture(flat, bank), rows, shares), rows, shares, prior
+            )
+
+    def _start_from(self, story: Mixture, rows: Any, shares: FloatArray) -> Mixture:
+        """The story whose M-step follows; families with latent parts of their own begin here."""
+        return story
+
+    def _template(self, x: Any, weights: FloatArray | None) -> Family:
+        raise NotImplementedError
+
+    def _family_prior(self, x: Any, weights: FloatArray | None, bank: Family) -> Any:
+        raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        for name in ("n_components", "max_iter", "n_init"):
+            value = getattr(self, name)
+            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+                raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        if not isinstance(self.tol, int | float | np.number) or not self.tol >= 0:
+            raise UsageError(f"tol must be a number that is not negative, not {self.tol!r}.")
+        if self.init_params not in START_NAMES:
+            raise UsageError(
+                f"init_params must be one of {', '.join(START_NAMES)}, not {self.init_params!r}."
+            )
+
+    def _accept(self, story: Mixture, report: Report) -> None:
+        self.story_ = story
+        self.report_ = report
+        self.converged_ = report.converged
+        self.n_iter_ = report.n_iterations
+        self.lower_bound_ = report.objective
+        self.lower_bounds_ = list(report.trace)
+        self._refresh()
+        if not report.converged:
+            warnings.warn(
+                f"{type(self).__name__} stopped before it converged ({report.reason} after "
+                f"{report.n_iterations} iterations): raise max_iter={self.max_iter} or "
+                f"tol={self.tol}, or try other starts (n_init, init_params).",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    def _refresh(self) -> None:
+        self.weights_ = np.exp(self.story_.log_weights)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable component of each row, (n,)."""
+        return np.asarray(self.predict_proba(X).argmax(axis=1))
+
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """Fit, then the most probable component of each row."""
+        return self.fit(X).predict(X)
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean log density of the rows, in nats."""
+        return float(np.average(self.score_samples(X), weights=sample_weight))
+
+
+def _dense_start(x: Any) -> FloatArray:
+    """Rows for k-means; of word counts the most frequent words are enough."""
+    if not hasattr(x, "toarray"):
+        return np.asarray(x, dtype=np.float64)
+    totals = np.asarray(x.sum(axis=0)).ravel()
+    frequent = np.sort(np.argsort(-np.nan_to_num(totals), kind="stable")[:200])
+    return np.asarray(x[:, frequent].toarray(), dtype=np.float64)

@@ -1,0 +1,147 @@
+"""Which family fits which column of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fabula import families
+from fabula.core.arrays import FloatArray
+from fabula.core.errors import DataError, UsageError
+from fabula.families.base import Family
+from fabula.tables.encoding import Field
+
+__all__ = ["FAMILY_NAMES", "choose_families", "product_template"]
+
+# Family of columns that hold numbers → a bank of one member to start from.
+_TEMPLATES: dict[str, Callable[[list[Field]], Family]] = {
+    "normal": lambda f: families.NormalDiagonal(np.zeros((1, len(f))), np.ones((1, len(f)))),
+    "student_t": lambda f: families.StudentTColumns(
+        np.zeros((1, len(f))), np.ones((1, len(f))), np.full((1, len(f)), 10.0)
+    ),
+    "log_normal": lambda f: families.LogNormal(np.zeros((1, len(f))), np.ones((1, len(f)))),
+    "gamma": lambda f: families.Gamma(np.ones((1, len(f))), np.ones((1, len(f)))),
+    "exponential": lambda f: families.Exponential(np.ones((1, len(f)))),
+    "poisson": lambda f: families.Poisson(np.ones((1, len(f)))),
+    "bernoulli": lambda f: families.Bernoulli(np.full((1, len(f)), 0.5)),
+    "categorical": lambda f: families.Categorical.uniform(1, [c.n_levels for c in f]),
+    "multinomial": lambda f: families.Multinomial.uniform(1, len(f)),
+}
+FAMILY_NAMES = tuple(_TEMPLATES)
+
+_DEFAULTS = {
+    "continuous": "normal",
+    "count": "poisson",
+    "date": "normal",
+    "category": "categorical",
+    "boolean": "bernoulli",
+    "text": "multinomial",
+}
+
+# Candidates for columns of numbers, simplest first.
+_CANDIDATES = {
+    "continuous": ("normal", "log_normal", "gamma"),
+    "date": ("normal",),
+    "count": ("poisson", "normal", "log_normal"),
+}
+
+_ROWS_TO_CHOOSE = 20_000
+
+
+def choose_families(
+    fields: Sequence[Field],
+    x: Any,
+    wanted: str | Mapping[Any, str] | None,
+    responsibilities: Callable[[slice | np.ndarray], FloatArray],
+) -> list[str]:
+    """The name of a family for each encoded column.
+
+    ``wanted`` is the name of one family for every column of numbers, a mapping from columns to
+    names, or "auto": for each column of numbers the family under which it is most probable, given
+    the classes as far as they are known.
+    """
+    names = [_DEFAULTS[field.kind] for field in fields]
+    if isinstance(wanted, str) and wanted != "auto":
+        _check_name(wanted)
+        return [wanted if f.kind in _CANDIDATES else n for f, n in zip(fields, names, strict=True)]
+    asked = dict(wanted) if isinstance(wanted, Mapping) else {}
+    known = {field.column for field in fields} | {str(field.column) for field in fields}
+    for column, name in asked.items():
+        _check_name(name)
+        if column not in known:
+            from fabula.tables.messages import unknown_column
+
+            raise UsageError(unknown_column(column, [field.column for field in fields]))
+    if wanted == "auto":
+        n = int(x.shape[0])
+        rows = np.linspace(0, n - 1, min(n, _ROWS_TO_CHOOSE)).astype(np.intp)
+        shares = responsibilities(rows)
+        for j, field in enumerate(fields):
+            if field.kind in _CANDIDATES:
+                names[j] = _best_family(field, _column(x, rows, j), shares)
+    return [asked.get(f.column, n) for f, n in zip(fields, names, strict=True)]
+
+
+def _column(x: Any, rows: np.ndarray, j: int) -> FloatArray:
+    taken = x[rows][:, [j]]
+    return np.asarray(taken.toarray() if hasattr(taken, "toarray") else taken, dtype=np.float64)
+
+
+def _best_family(field: Field, cells: FloatArray, shares: FloatArray) -> str:
+    """The candidate with the largest log likelihood; its parameters are two in every case."""
+    candidates = _CANDIDATES[field.kind]
+    if len(candidates) == 1:
+        return candidates[0]
+    best, best_score = candidates[0], -np.inf
+    seen = ~np.isnan(cells[:, 0])
+    if not seen.any():
+        return candidates[0]
+    cells, shares = cells[seen], shares[seen]
+    for name in candidates:
+        with np.errstate(all="ignore"):
+            pooled = _TEMPLATES[name]([field])
+            if np.isneginf(pooled.log_prob(cells)).any():
+                continue  # outside the support of this family
+            bank = pooled.maximise(pooled.statistics(cells, shares.sum(axis=1, keepdims=True)))
+            bank = bank.select(np.zeros(shares.shape[1], dtype=np.intp))
+            prior = bank.pseudo_observations(1.0)
+            bank = bank.maximise(bank.statistics(cells, shares), prior)
+            score = float((shares * bank.log_prob(cells)).sum())
+        if np.isfinite(score) and score > best_score + 1e-9 * abs(score):
+            best, best_score = name, score
+    return best
+
+
+def product_template(fields: Sequence[Field], names: Sequence[str]) -> Family:
+    """A bank of one member over all columns, columns of one family side by side in one part."""
+    groups: dict[Any, list[int]] = {}
+    for j, (field, name) in enumerate(zip(fields, names, strict=True)):
+        _check_fit(field, name)
+        # Each column of text counts its own words, so each is a part of its own.
+        key = (name, field.column) if name == "multinomial" else (name, None)
+        groups.setdefault(key, []).append(j)
+    parts = tuple(_TEMPLATES[key[0]]([fields[j] for j in group]) for key, group in groups.items())
+    if len(parts) == 1:
+        return parts[0]
+    return families.Product(parts, tuple(tuple(group) for group in groups.values()))
+
+
+def _check_name(name: str) -> None:
+    if name not in _TEMPLATES:
+        raise UsageError(f"There is no family {name!r}; choose one of {', '.join(FAMILY_NAMES)}.")
+
+
+def _check_fit(field: Field, name: str) -> None:
+    codes = field.kind in ("category", "boolean")
+    fits = {
+        "categorical": codes,
+        "bernoulli": field.kind == "boolean" or (codes and field.n_levels == 2),
+        "multinomial": True,
+    }.get(name, not codes and field.kind != "text")
+    if not fits:
+        raise DataError(
+            f"Column {field.column!r} is of the kind {field.kind}, which the family {name!r} "
+            f"cannot model; {_DEFAULTS[field.kind]!r} can."
+        )

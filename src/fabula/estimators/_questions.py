@@ -1,0 +1,376 @@
+"""The questions that every estimator over tables answers, in the same words."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from fabula.core.arrays import FloatArray
+from fabula.core.errors import CannotAnswerError, UsageError
+from fabula.estimators._table import TableEstimator
+from fabula.questions import classify, contribute, impute, score
+from fabula.questions.decide import Decisions, decide
+
+__all__ = ["TableQuestions", "generator_of"]
+
+
+def generator_of(random_state: Any) -> np.random.Generator:
+    """A numpy Generator from anything that scikit-learn takes as a random state."""
+    if isinstance(random_state, np.random.Generator):
+        return random_state
+    if random_state is None or isinstance(random_state, int | np.integer):
+        return np.random.default_rng(random_state)
+    return np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+
+
+class TableQuestions(TableEstimator):
+    """Questions about the joint distribution of the columns (and of the class)."""
+
+    story_: Any
+
+    # Density ----------------------------------------------------------------------------------
+
+    @property
+    def density_kind(self) -> str:
+        """``"exact"``: `score_samples` is the log density itself, not a bound or an estimate."""
+        return "exact"
+
+    def score_samples(self, X: Any) -> FloatArray:
+        """Log density of each row, in nats, with missing cells integrated out.
+
+        Parameters
+        ----------
+        X : (n, d) array or data frame
+
+        Returns
+        -------
+        (n,) array
+            Natural logarithm of the density, in the units of the columns.
+        """
+        x = self._read(X)
+        return score.log_prob(self.story_, x)
+
+    def outliers(self, X: Any, *, n_draws: int = 10_000) -> FloatArray:
+        """Probability that the model tells a row no more probable than each of these.
+
+        Small values are outliers: under the model, a share of p of all rows has a value below p.
+        Rows with missing cells are compared with draws that miss the same cells. The draws are
+        the same at every call; the standard error is at most ``0.5 / sqrt(n_draws)``.
+
+        Returns
+        -------
+        (n,) array
+        """
+        return score.tail_probability(self.story_, self._read(X), n_draws=n_draws)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters."""
+        check_is_fitted(self, "story_")
+        return int(self.story_.n_parameters)
+
+    def aic(self, X: Any) -> float:
+        """Akaike's information criterion, 2 p - 2 log L; smaller is better."""
+        return 2.0 * self.n_parameters - 2.0 * float(self.score_samples(X).sum())
+
+    def bic(self, X: Any) -> float:
+        """Schwarz's criterion, p log n - 2 log L; smaller is better."""
+        scores = self.score_samples(X)
+        return self.n_parameters * float(np.log(len(scores))) - 2.0 * float(scores.sum())
+
+    # Simulation -------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        random_state: Any = None,
+        *,
+        given: Mapping[Any, Any] | None = None,
+    ) -> tuple[Any, np.ndarray]:
+        """Draw rows, and what explains each.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, Generator, RandomState or None
+            None takes the ``random_state`` of the estimator.
+        given : mapping, optional
+            Condition that the rows must meet: a value, an interval ``(low, high)`` or a set of
+            values for some of the columns.
+
+        Returns
+        -------
+        X : in the form of the data of the fit
+        y : (n_samples,) array
+            Class, or component, of each row.
+        """
+        check_is_fitted(self, "story_")
+        if not isinstance(n_samples, int | np.integer) or n_samples < 1:
+            raise UsageError(
+                f"Invalid value for 'n_samples': {n_samples!r}. The sampling needs a whole number "
+                "of at least 1."
+            )
+        if random_state is None:
+            random_state = getattr(self, "random_state", None)
+        rng = generator_of(random_state)
+        if given:
+            rows, members, effective = self.story_.sample_given(n_samples, self._given(given), rng)
+            self.effective_sample_size_ = effective
+        else:
+            rows, members = self.story_.sample(n_samples, rng)
+        return self._give(rows), self._name_members(members)
+
+    def _name_members(self, members: np.ndarray) -> np.ndarray:
+        return members
+
+    # Some columns, given others ---------------------------------------------------------------
+
+    def marginal(self, columns: Sequence[Any]) -> Self:
+        """A fitted model of some of the columns, in that order; the others are integrated out."""
+        check_is_fitted(self, "story_")
+        if isinstance(columns, str) or not len(columns):
+            raise UsageError("columns must be a list with at least one column.")
+        encoded = [j for name in columns for j in self.columns_.find(name)]
+        if len(set(encoded)) < len(encoded):
+            raise UsageError(f"A column stands twice in {list(columns)}.")
+        return self._with_story(self.story_.marginal(encoded), encoded)
+
+    def condition(self, given: Mapping[Any, Any]) -> Self:
+        """A fitted model of the other columns, given values, intervals or sets of some.
+
+        Parameters
+        ----------
+        given : mapping of column to condition
+            A value; an interval ``(low, high)`` with None for an open end; or a set or list of
+            values. Values are exact for every family. Intervals and sets are exact where the
+            columns are independent given the class; elsewhere the result is a truncated story
+            whose `sample` reports its effective size in ``effective_sample_size_``.
+
+        Returns
+        -------
+        estimator
+            Of the same kind, with `log_condition_` the log probability (density) of the condition.
+        """
+        check_is_fitted(self, "story_")
+        encoded = self._given(given)
+        story, log_prob = self.story_.condition(encoded)
+        if story is None:
+            raise CannotAnswerError(
+                "condition on every column",
+                type(self).__name__,
+                "no column is left to model; use score_samples for the density of a whole row "
+                "and predict_proba for its class",
+            )
+        model = self._with_story(
+            story, [j for j in range(len(self.columns_.fields)) if j not in encoded]
+        )
+        model.log_condition_ = float(log_prob)
+        return model
+
+    def _with_story(self, story: Any, encoded: list[int]) -> Self:
+        """A copy that tells another story, over the given encoded columns."""
+        model = copy.copy(self)
+        model.story_ = story
+        model.columns_ = self.columns_.keep(encoded)
+        if self.encoding_ is not None:
+            model.encoding_ = self.encoding_.select(model.columns_.names)
+            model.feature_names_in_ = np.array([str(n) for n in model.columns_.names], dtype=object)
+        else:
+            # Plain arrays have no names: what is left is numbered anew, from zero.
+            from dataclasses import replace
+
+            from fabula.estimators._table import Columns
+
+            model.columns_ = Columns(
+                tuple(replace(field, column=j) for j, field in enumerate(model.columns_.fields))
+            )
+        model.n_features_in_ = len(model.columns_.names)
+        model._refresh()
+        return model
+
+    def _refresh(self) -> None:
+        """Set the public attributes that say what the story holds."""
+
+    # Missing cells ----------------------------------------------------------------------------
+
+    def impute(
+        self, X: Any, how: str = "mean", n_draws: int | None = None, *, random_state: Any = None
+    ) -> Any:
+        """Fill missing cells from what the model knows of the row.
+
+        Parameters
+        ----------
+        X : (n, d) array or data frame
+        how : {"mean", "mode", "draw"}
+            The conditional mean of numbers with the most probable level of categories; the most
+            probable value; or a draw from the conditional distribution.
+        n_draws : int, optional
+            With ``how="draw"``: a list of this many completed tables instead of one.
+
+        Returns
+        -------
+        table, or list of tables
+            In the form of ``X``; observed cells are as they were.
+        """
+        x = self._read(X)
+        if hasattr(x, "toarray"):
+            raise CannotAnswerError(
+                "impute", type(self).__name__, "a missing text says nothing of which words it had"
+            )
+        rng = generator_of(
+            getattr(self, "random_state", None) if random_state is None else random_state
+        )
+        if n_draws is not None and how != "draw":
+            raise UsageError("n_draws goes with how='draw': every other answer is always the same.")
+        if n_draws is not None and n_draws < 1:
+            raise UsageError(f"n_draws must be at least 1, not {n_draws}.")
+        levels = self.columns_.levels
+        filled = [
+            impute.impute(self.story_, x, how, levels=levels, rng=rng)  # type: ignore[arg-type]
+            for _ in range(n_draws or 1)
+        ]
+        tables = [self._give_completed(X, x, rows) for rows in filled]
+        return tables[0] if n_draws is None else tables
+
+    def _give_completed(self, X: Any, x: FloatArray, filled: FloatArray) -> Any:
+        if self.encoding_ is None:
+            return filled
+        return self.encoding_.fill_missing(X, filled)
+
+    # Classes or components --------------------------------------------------------------------
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Posterior probability (n, K) of every class, or component, by Bayes' rule."""
+        x = self._read(X)
+        return classify.class_probabilities(self.story_, x)
+
+
+class ClassQuestions(ClassifierMixin, TableQuestions):  # type: ignore[misc]
+    """Questions about the class."""
+
+    classes_: np.ndarray
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row, (n,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def predict_log_proba(self, X: Any) -> FloatArray:
+        """Log posterior probability (n, K) of every class, in nats."""
+        joint = classify.log_joint(self.story_, self._read(X))
+        with np.errstate(invalid="ignore"):
+            log_proba = joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
+        impossible = np.isneginf(joint).all(axis=1)
+        if impossible.any():
+            log_proba[impossible] = self.story_.log_weights
+        return np.asarray(log_proba)
+
+    def predict_joint_log_proba(self, X: Any) -> FloatArray:
+        """Log p(row, class) in nats, (n, K)."""
+        return classify.log_joint(self.story_, self._read(X))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Accuracy where ``y`` is given, as scikit-learn has it; else mean log density in nats."""
+        if y is None:
+            return float(np.average(self.score_samples(X), weights=sample_weight))
+        from sklearn.metrics import accuracy_score
+
+        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+
+    def decide(
+        self, X: Any, costs: Any, reject_cost: float | None = None, *, rejected: Any = None
+    ) -> np.ndarray:
+        """The action with the smallest expected cost, for each row.
+
+        Parameters
+        ----------
+        X : (n, d) array or data frame
+        costs : (K, A) array, or mapping of class to mapping of action to cost
+            What each action costs when the class is the truth; rows in the order of ``classes_``.
+        reject_cost : float, optional
+            What it costs to decide nothing; such rows get ``rejected``.
+
+        Returns
+        -------
+        (n,) array
+            Names of actions: the classes where there are as many actions as classes.
+        """
+        return self.decisions(X, costs, reject_cost).labels(rejected)
+
+    def decisions(self, X: Any, costs: Any, reject_cost: float | None = None) -> Decisions:
+        """As `decide`, with the expected cost of each decision."""
+        probabilities = self.predict_proba(X)
+        return decide(probabilities, costs, self.classes_.tolist(), reject_cost)
+
+    def with_prior(self, prior: Any, X: Any = None) -> Self:
+        """The same model of each class under other prior probabilities of the classes.
+
+        Parameters
+        ----------
+        prior : (K,) array, mapping of class to probability, or "estimate"
+            "estimate" finds the prior under which the unlabelled rows ``X`` are most probable.
+        X : (n, d) array or data frame, optional
+            Rows from where the model will be used; needed with "estimate".
+
+        Returns
+        -------
+        estimator
+            A copy.
+        """
+        check_is_fitted(self, "story_")
+        if isinstance(prior, str):
+            if prior != "estimate":
+                raise UsageError(f"prior must be probabilities or 'estimate', not {prior!r}.")
+            if X is None:
+                raise UsageError("with_prior('estimate', X) needs the rows X to estimate it from.")
+            prior = classify.estimate_priors(self.story_, self._read(X))
+        elif isinstance(prior, Mapping):
+            by_text = {str(name): float(value) for name, value in prior.items()}
+            names = [str(name) for name in self.classes_]
+            if set(by_text) != set(names):
+                raise UsageError(f"prior must name the classes {names}, not {sorted(by_text)}.")
+            prior = [by_text[name] for name in names]
+        model = copy.copy(self)
+        model.story_ = classify.with_prior(self.story_, np.asarray(prior, dtype=np.float64))
+        model._refresh()
+        return model
+
+    def contributions(self, X: Any, reference: Any = None) -> contribute.Contributions:
+        """How much each column spoke for each class, in nats.
+
+        Parameters
+        ----------
+        X : (n, d) array or data frame
+        reference : class, optional
+            Evidence is for a class against this one; the first class by default.
+
+        Returns
+        -------
+        Contributions
+            They add up, with the prior, to the log-odds: exactly column by column where columns
+            are independent given the class, else with a remainder that is reported.
+        """
+        x = self._read(X)
+        place = 0
+        if reference is not None:
+            names = [str(name) for name in self.classes_]
+            if str(reference) not in names:
+                raise UsageError(f"reference must be one of the classes {names}.")
+            place = names.index(str(reference))
+        places = self.columns_.places
+        return contribute.contributions(
+            self.story_,
+            x,
+            list(places.values()),
+            tuple(places),
+            tuple(self.classes_.tolist()),
+            place,
+        )
+
+    def _name_members(self, members: np.ndarray) -> np.ndarray:
+        return self.classes_[members]

@@ -1,0 +1,391 @@
+"""From what users hand in to rows of numbers, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fabula.core.arrays import Codes, FloatArray
+from fabula.core.errors import CannotAnswerError, DataError, UsageError
+from fabula.core.regions import Interval, OneOf, Region
+from fabula.tables.encoding import Field, TableEncoding
+
+__all__ = ["Columns", "TableEstimator", "adopt_columns", "is_frame", "read_target"]
+
+_FRAME_PACKAGES = ("pandas", "polars", "pyarrow")
+
+
+def is_frame(data: Any) -> bool:
+    """Whether ``data`` is a pandas, polars or pyarrow table (and not one column of one)."""
+    package = type(data).__module__.partition(".")[0]
+    return package in _FRAME_PACKAGES and len(getattr(data, "shape", ())) == 2
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of encoded rows: what each stands for, and where a named column stands."""
+
+    fields: tuple[Field, ...]
+
+    @property
+    def names(self) -> tuple[Any, ...]:
+        """Names of the table's columns, each once."""
+        return tuple(dict.fromkeys(field.column for field in self.fields))
+
+    @property
+    def places(self) -> dict[Any, list[int]]:
+        """Name of a column of the table → columns of the encoded rows."""
+        places: dict[Any, list[int]] = {}
+        for j, field in enumerate(self.fields):
+            places.setdefault(field.column, []).append(j)
+        return places
+
+    def find(self, name: Any) -> list[int]:
+        """Encoded columns of a named column; an index counts from the end where negative."""
+        places = self.places
+        if name in places:
+            return places[name]
+        names = self.names
+        if isinstance(name, int | np.integer) and -len(names) <= name < len(names):
+            return places[names[int(name)]]
+        from fabula.tables.messages import unknown_column
+
+        raise UsageError(unknown_column(name, names))
+
+    def keep(self, encoded: Sequence[int]) -> Columns:
+        """The given encoded columns, in that order."""
+        return Columns(tuple(self.fields[j] for j in encoded))
+
+    @property
+    def levels(self) -> dict[int, int]:
+        """Encoded columns that hold codes → number of levels."""
+        return {
+            j: field.n_levels
+            for j, field in enumerate(self.fields)
+            if field.kind in ("category", "boolean")
+        }
+
+
+class TableEstimator(BaseEstimator):  # type: ignore[misc]
+    """What every estimator over tables shares: reading rows, naming columns, giving them back."""
+
+    _numeric_only = False
+    _accepts_sparse = False
+
+    # Files ------------------------------------------------------------------------------------
+
+    def to_state(self) -> dict[str, Any]:
+        """What a file holds: parameters and what was learned, by name."""
+        check_is_fitted(self, "story_")
+        parameters = {
+            name: value
+            for name, value in self.get_params(deep=False).items()
+            # The state of a generator is not part of a model; a seed is.
+            if not isinstance(value, np.random.Generator | np.random.RandomState)
+        }
+        learned = {
+            name: value
+            for name, value in vars(self).items()
+            if name.endswith("_") and not name.startswith("_") and name not in parameters
+        }
+        columns = learned.pop("columns_")
+        learned["columns_"] = [
+            [field.column, field.kind, field.n_levels, field.word] for field in columns.fields
+        ]
+        return {"parameters": parameters, "learned": learned}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Self:
+        """The estimator that `to_state` took apart."""
+        if set(state) != {"parameters", "learned"} or "story_" not in state["learned"]:
+            raise DataError(f"a {cls.__name__} has parameters and what it learned, nothing else")
+        model = cls(**state["parameters"])
+        learned = dict(state["learned"])
+        columns = [Field(name, kind, levels, word) for name, kind, levels, word in learned.pop("columns_")]
+        if len(columns) != learned["story_"].n_columns:
+            raise DataError(
+                f"the story has {learned['story_'].n_columns} columns, the table {len(columns)}"
+            )
+        for name in learned:
+            if not name.endswith("_") or name.startswith("_") or hasattr(cls, name):
+                raise DataError(f"{name!r} is not something that a {cls.__name__} learns")
+        for name, value in learned.items():
+            setattr(model, name, value)
+        model.columns_ = Columns(tuple(columns))
+        return model
+
+    # Reading ----------------------------------------------------------------------------------
+
+    def _read(self, X: Any, *, reset: bool = False, kinds: Mapping[Any, Any] | None = None) -> Any:
+        """Encoded rows (n, d) of what the user handed in; learns the encoding when ``reset``."""
+        if not reset:
+            check_is_fitted(self, "columns_")
+        if is_frame(X):
+            return self._read_frame(X, reset, kinds)
+        if not reset and getattr(self, "encoding_", None) is not None:
+            return self._read_array_as_frame(X)
+        x = validate_data(
+            self,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            accept_sparse="csr" if self._accepts_sparse else False,
+        )
+        if reset:
+            self.encoding_ = None
+            self.container_ = "numpy"
+            self.columns_ = Columns(tuple(_array_fields(x, dict(kinds or {}))))
+        return _refuse_infinities(x, self)
+
+    def _read_frame(self, X: Any, reset: bool, kinds: Mapping[Any, Any] | None) -> Any:
+        if reset:
+            shared = getattr(self, "_shared_encoding", None)
+            self.encoding_ = shared or TableEncoding.fit(X, kinds=dict(kinds) if kinds else None)
+            self.container_ = type(X).__module__.partition(".")[0]
+            self.columns_ = Columns(tuple(self.encoding_.fields))
+            self.n_features_in_ = X.shape[1]
+            names = [str(name) for name in _frame_names(X)]
+            if all(isinstance(name, str) for name in _frame_names(X)):
+                self.feature_names_in_ = np.array(names, dtype=object)
+            elif hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            self._check_kinds()
+            _need_rows(X.shape[0])
+            if not self.columns_.fields:
+                raise DataError(
+                    "No column of the table can be modelled: 0 feature(s) are left after leaving "
+                    "out identifiers and constants (a minimum of 1 is required)."
+                )
+        elif self.encoding_ is None:
+            return self._read(X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X))
+        return self.encoding_.encode(X)
+
+    def _read_array_as_frame(self, X: Any) -> Any:
+        from sklearn.utils.validation import _check_feature_names
+
+        array = np.asarray(X)
+        if array.ndim == 2 and array.dtype.kind in "fiub":
+            _check_feature_names(self, X, reset=False)
+            if array.shape[1] != self.n_features_in_:
+                raise DataError(
+                    f"X has {array.shape[1]} features, but {type(self).__name__} is expecting "
+                    f"{self.n_features_in_} features as input."
+                )
+            if all(field.kind == "continuous" for field in self.columns_.fields):
+                names = list(self.columns_.names)
+                if len(names) == array.shape[1]:
+                    return _refuse_infinities(array.astype(np.float64, copy=False), self)
+        raise DataError(
+            f"{type(self).__name__} was fitted on a data frame with the columns "
+            f"{', '.join(map(str, self.columns_.names))}; hand in a data frame with these columns, "
+            "since an array does not say what its numbers stand for."
+        )
+
+    def _check_kinds(self) -> None:
+        if not self._numeric_only:
+            return
+        for field in self.columns_.fields:
+            if field.kind in ("category", "text"):
+                what = "categories" if field.kind == "category" else "text"
+                raise DataError(
+                    f"Column {field.column!r} holds {what}, but {type(self).__name__} models "
+                    "numbers only. Leave the column out, or use NaiveBayes (with a target) or "
+                    "MixtureModel (without), which take columns of every kind."
+                )
+
+    # Giving back ------------------------------------------------------------------------------
+
+    def _give(self, x: FloatArray, container: str | None = None) -> Any:
+        """Rows in the form of the data the estimator was fitted on."""
+        if self.encoding_ is None:
+            return x
+        return self.encoding_.decode(x, like=container or self.container_)
+
+    # Columns ----------------------------------------------------------------------------------
+
+    def _given(self, given: Mapping[Any, Any]) -> dict[int, float | Region]:
+        """A condition on named columns as one on encoded columns."""
+        if not given:
+            raise UsageError("A condition needs at least one column: {column: value}.")
+        out: dict[int, float | Region] = {}
+        for name, value in given.items():
+            places = self.columns_.find(name)
+            field = self.columns_.fields[places[0]]
+            if len(places) > 1 or field.word is not None:
+                raise CannotAnswerError(
+                    f"condition on {name!r}", type(self).__name__, "it is a column of text"
+                )
+            out[places[0]] = self._encode_condition(field, value)
+        return out
+
+    def _encode_condition(self, field: Field, value: Any) -> float | Region:
+        if isinstance(value, Interval | OneOf):
+            return value
+        if isinstance(value, slice):
+            value = (value.start, value.stop)
+        if isinstance(value, tuple):
+            if len(value) != 2:
+                raise UsageError(
+                    f"The condition on {field.column!r} is a tuple of {len(value)}; an interval is "
+                    "(low, high), a set of values is {a, b, c}."
+                )
+            low, high = (None if end is None else self._code(field, end) for end in value)
+            return Interval(-np.inf if low is None else low, np.inf if high is None else high)
+        if isinstance(value, set | frozenset | list | np.ndarray):
+            if not len(value):
+                raise UsageError(f"The set of values for {field.column!r} is empty.")
+            return OneOf(tuple(sorted(self._code(field, item) for item in value)))
+        return self._code(field, value)
+
+    def _code(self, field: Field, value: Any) -> float:
+        """One cell as the number that stands for it."""
+        if self.encoding_ is None:
+            try:
+                code = float(value)
+            except (TypeError, ValueError):
+                raise UsageError(
+                    f"The condition on column {field.column!r} must be a number, not {value!r}."
+                ) from None
+        else:
+            code = float(np.asarray(self.encoding_.encode_column(field.column, [value]))[0])
+            if field.n_levels and not 0 <= code < field.n_levels:
+                known = ", ".join(map(str, self.encoding_.schema[field.column].levels[:12]))
+                raise UsageError(
+                    f"Column {field.column!r} has no level {value!r}; its levels are {known}."
+                )
+        if np.isnan(code):
+            raise UsageError(
+                f"The condition on column {field.column!r} is missing; leave the column out to "
+                "say nothing about it."
+            )
+        return code
+
+
+def adopt_columns(estimator: Any, n_columns: int) -> None:
+    """Make a model over plain columns 0 … d-1 look fitted to an array."""
+    estimator.encoding_ = None
+    estimator.container_ = "numpy"
+    estimator.columns_ = Columns(tuple(Field(j, "continuous") for j in range(n_columns)))
+    estimator.n_features_in_ = n_columns
+
+
+def _array_fields(x: Any, kinds: dict[Any, Any]) -> list[Field]:
+    """Fields of a plain array: numbers, unless the caller says otherwise."""
+    fields = []
+    for j in range(x.shape[1]):
+        kind = kinds.get(j, "continuous")
+        n_levels = 0
+        if kind in ("category", "boolean"):
+            cells = x[:, j]
+            seen = cells[~np.isnan(cells)]
+            if np.any(seen != np.floor(seen)) or np.any(seen < 0):
+                raise DataError(
+                    f"Column {j} was said to be a {kind}, so its cells must be codes 0, 1, 2, …; "
+                    f"it holds {seen[(seen != np.floor(seen)) | (seen < 0)][0]!r}."
+                )
+            n_levels = 2 if kind == "boolean" else int(seen.max(initial=0)) + 1
+        fields.append(Field(j, kind, n_levels))
+    return fields
+
+
+def _frame_names(X: Any) -> list[Any]:
+    names = X.column_names if hasattr(X, "column_names") else X.columns
+    return list(names)
+
+
+def _need_rows(n: int) -> None:
+    if n < 1:
+        raise DataError("Found array with 0 sample(s): the table has no rows to learn from.")
+
+
+def _refuse_infinities(x: Any, estimator: Any) -> Any:
+    """NaN means missing; an infinity means that something went wrong before."""
+    values = x.data if hasattr(x, "indptr") else x
+    if not np.isinf(values).any():
+        return x
+    dense = x.toarray() if hasattr(x, "toarray") else x
+    row, column = np.argwhere(np.isinf(dense))[0]
+    raise DataError(
+        f"Input X contains infinity: row {row + 1}, column {column} is {dense[row, column]}. "
+        "Write NaN where a value is missing; NaN and missing cells are welcome, infinity is not."
+    )
+
+
+# Targets ------------------------------------------------------------------------------------------
+
+
+def read_target(
+    y: Any, n: int, *, unlabelled: Any = -1, classes: Sequence[Any] | None = None
+) -> tuple[np.ndarray, Codes]:
+    """Classes in sorted order, and the code of each row's label, -1 where there is none.
+
+    A row has no label where its target is None or NaN, or equals ``unlabelled`` and two or more
+    other classes remain, so that labels of -1 and 1 stay two classes.
+    """
+    from sklearn.utils import column_or_1d
+    from sklearn.utils.multiclass import check_classification_targets
+
+    if y is None:
+        raise UsageError("requires y to be passed, but the target y is None.")
+    values = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
+    values = column_or_1d(values, warn=True)
+    if len(values) != n:
+        raise DataError(f"X and y have inconsistent numbers of samples: [{n}, {len(values)}].")
+    missing = _is_missing(values)
+    present = values[~missing]
+    if present.dtype == object and len(present):
+        kinds = {type(value) for value in present.tolist()}
+        present = np.array(present.tolist()) if len(kinds) == 1 else present.astype(str)
+        if present.dtype.kind == "f" and np.all(present == np.floor(present)):
+            present = present.astype(np.int64) if values.dtype == object else present
+    if missing.any() and present.dtype.kind == "f" and np.all(present == np.floor(present)):
+        present = present.astype(np.int64)
+    if len(present):
+        check_classification_targets(present)
+    labels, inverse = np.unique(present, return_inverse=True)
+    codes = np.full(n, -1, dtype=np.intp)
+    codes[~missing] = inverse.reshape(-1)
+    if classes is None and len(labels) > 2 and labels.dtype.kind in "if" and unlabelled in labels:
+        place = int(np.flatnonzero(labels == unlabelled)[0])
+        codes = np.where(codes == place, -1, codes - (codes > place))
+        labels = np.delete(labels, place)
+    if classes is not None:
+        return _recode(labels, codes, np.asarray(classes), unlabelled)
+    if len(labels) == 0:
+        raise DataError(
+            "No row of y has a label (None, NaN and -1 mean unlabelled); give at least one row of "
+            "each class, or use MixtureModel, which needs no labels."
+        )
+    return labels, codes
+
+
+def _recode(
+    labels: np.ndarray, codes: Codes, classes: np.ndarray, unlabelled: Any
+) -> tuple[np.ndarray, Codes]:
+    places = {value: i for i, value in enumerate(classes.tolist())}
+    table = np.empty(len(labels) + 1, dtype=np.intp)
+    table[-1] = -1
+    for i, value in enumerate(labels.tolist()):
+        if value in places:
+            table[i] = places[value]
+        elif value == unlabelled:
+            table[i] = -1
+        else:
+            raise DataError(
+                f"y holds the label {value!r}, which is not among the classes {classes.tolist()}."
+            )
+    return classes, table[codes]
+
+
+def _is_missing(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "f":
+        return np.isnan(values)
+    if values.dtype == object:
+        return np.array([value is None or value != value for value in values.tolist()], dtype=bool)
+    return np.zeros(len(values), dtype=bool)

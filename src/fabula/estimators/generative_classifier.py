@@ -1,0 +1,204 @@
+"""A classifier from any density: one model of each class, and Bayes' rule."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.utils.validation import _check_sample_weight
+
+from fabula.core.blocks import ArrayBlocks
+from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.estimators._questions import ClassQuestions
+from fabula.estimators._table import is_frame, read_target
+from fabula.learning.em import Report, expectation_maximisation
+from fabula.learning.fitting import block_rows
+from fabula.persistence.registry import storable
+from fabula.structures.class_conditional import ClassConditional, ClassConditionalPrior
+
+__all__ = ["GenerativeClassifier"]
+
+
+@storable("estimator/generative_classifier")
+class GenerativeClassifier(ClassQuestions):
+    """One whole density for each class, compared by Bayes' rule.
+
+    A mixture in each class makes a mixture discriminant analysis. Rows without a label weight the
+    models of all classes by how well each explains them, in one EM over everything.
+
+    Parameters
+    ----------
+    estimator : density estimator
+        A `GaussianMixture`, a `MixtureModel`, or any fabula estimator with a density; a clone is
+        fitted to each class. By default a `GaussianMixture` with one component.
+    priors : (K,) array, optional
+        Prior probabilities of the classes; learned from the labels by default.
+    max_iter, tol : int, float
+        For EM over unlabelled rows: at most so many iterations, until the log likelihood per row
+        gains less than ``tol``.
+
+    Attributes
+    ----------
+    classes_, class_prior_ : (K,) arrays
+    estimators_ : list
+        The fitted model of each class. After EM over unlabelled rows they hold its result.
+    story_ : ClassConditional
+    report_ : Report
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from fabula import GaussianMixture, GenerativeClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> model = GenerativeClassifier(GaussianMixture(2, covariance_type="diag", random_state=0))
+    >>> bool(model.fit(X, y).score(X, y) > 0.95)
+    True
+    """
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        *,
+        priors: Any = None,
+        max_iter: int = 100,
+        tol: float = 1e-4,
+    ):
+        self.estimator = estimator
+        self.priors = priors
+        self.max_iter = max_iter
+        self.tol = tol
+
+    @property
+    def _accepts_sparse(self) -> bool:  # type: ignore[override]
+        return bool(getattr(self._inner(), "_accepts_sparse", False))
+
+    @property
+    def _numeric_only(self) -> bool:  # type: ignore[override]
+        return bool(getattr(self._inner(), "_numeric_only", False))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = self._accepts_sparse
+        return tags
+
+    def _inner(self) -> Any:
+        if self.estimator is not None:
+            return self.estimator
+        from fabula.estimators.gaussian_mixture import GaussianMixture
+
+        return GaussianMixture(1)
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit a model to the rows of each class, then let unlabelled rows teach all of them.
+
+        Parameters
+        ----------
+        X : (n, d) array or data frame
+        y : (n,) array
+            Labels; -1, None or NaN where the class is not known.
+        sample_weight : (n,) array, optional
+        """
+        inner = self._inner()
+        if not hasattr(inner, "_template") and not hasattr(inner, "story_"):
+            raise UsageError(
+                f"estimator must be a fabula density estimator, such as GaussianMixture or "
+                f"MixtureModel, not {type(inner).__name__}."
+            )
+        x = self._read(X, reset=True, kinds=getattr(inner, "kinds", None))
+        n = int(x.shape[0])
+        self.classes_, known = read_target(y, n)
+        weights = None
+        if sample_weight is not None:
+            weights = _check_sample_weight(
+                sample_weight, x, dtype=np.float64, ensure_non_negative=True
+            )
+        self.estimators_ = [
+            self._fit_class(inner, X, x, np.flatnonzero(known == c), weights, label)
+            for c, label in enumerate(self.classes_.tolist())
+        ]
+        counts = np.array(
+            [
+                float((known == c).sum() if weights is None else weights[known == c].sum())
+                for c in range(len(self.classes_))
+            ]
+        )
+        log_weights = self._log_weights(counts)
+        story = ClassConditional(log_weights, tuple(m.story_ for m in self.estimators_))
+        report = Report((), True, "closed form", 1, sum(m.report_.seconds for m in self.estimators_))
+        if (known < 0).any():
+            story, report = self._learn_unlabelled(story, x, known, weights)
+        self.report_ = report
+        self.n_iter_ = max(report.n_iterations, 1)
+        self.converged_ = report.converged
+        self.story_ = story
+        self._refresh()
+        return self
+
+    def _fit_class(
+        self, inner: Any, X: Any, x: Any, rows: np.ndarray, weights: Any, label: Any
+    ) -> Any:
+        model = clone(inner)
+        needed = int(getattr(model, "n_components", 1))
+        if len(rows) < needed:
+            raise DataError(
+                f"Class {label!r} has {len(rows)} labelled rows, but a model with "
+                f"n_components={needed} needs at least that many (n_samples = {len(rows)}). Ask "
+                "for fewer components."
+            )
+        mine = _take_rows(X, rows) if is_frame(X) else x[rows]
+        if is_frame(X):
+            # The classes must share levels and words, or their densities could not be compared.
+            model._shared_encoding = self.encoding_
+        model.fit(mine, sample_weight=None if weights is None else weights[rows])
+        return model
+
+    def _log_weights(self, counts: np.ndarray) -> np.ndarray:
+        if self.priors is None:
+            return np.log(np.maximum(counts, 1e-300) / counts.sum())
+        priors = np.asarray(self.priors, dtype=np.float64)
+        if priors.shape != counts.shape or np.any(priors < 0) or not np.isclose(priors.sum(), 1.0):
+            raise UsageError(
+                f"priors must be {len(counts)} probabilities that sum to 1, in the order "
+                f"{self.classes_.tolist()}."
+            )
+        with np.errstate(divide="ignore"):
+            return np.log(priors)
+
+    def _learn_unlabelled(
+        self, story: ClassConditional, x: Any, known: np.ndarray, weights: Any
+    ) -> tuple[ClassConditional, Report]:
+        prior = ClassConditionalPrior(
+            stories=tuple(getattr(model, "_prior", None) for model in self.estimators_),
+            fixed_log_weights=None if self.priors is None else story.log_weights,
+        )
+        rows = block_rows(story.stories[0].family)
+        story, report = expectation_maximisation(
+            story,
+            ArrayBlocks(x, known, weights, rows),
+            prior=prior,
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        if not report.converged:
+            warnings.warn(
+                f"GenerativeClassifier stopped before it converged ({report.reason} after "
+                f"{report.n_iterations} iterations): raise max_iter={self.max_iter} or tol.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        for model, learned in zip(self.estimators_, story.stories, strict=True):
+            model.story_ = learned
+            model._refresh()
+        return story, report
+
+    def _refresh(self) -> None:
+        self.class_prior_ = np.exp(self.story_.log_weights)
+
+
+def _take_rows(X: Any, rows: np.ndarray) -> Any:
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    return X.take(rows) if hasattr(X, "take") else X[rows]

@@ -1,0 +1,1 @@
+"""Recursions over arrays, compiled with numba; importing one loads numba."""

@@ -1,0 +1,1 @@
+"""Questions: one verb a file, asked of any story through its protocol."""

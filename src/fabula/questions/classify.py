@@ -1,0 +1,66 @@
+"""Which class explains each row? And under other prior probabilities?"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fabula.core.arrays import FloatArray
+from fabula.core.errors import UsageError
+from fabula.questions.protocols import ClassifiesRows
+from fabula.questions.walk import walk
+
+__all__ = ["class_probabilities", "estimate_priors", "log_joint", "with_prior"]
+
+_Story = TypeVar("_Story")
+
+
+def class_probabilities(story: ClassifiesRows, x: Any) -> FloatArray:
+    """Posterior probability (n, K) of every class by Bayes' rule."""
+    return walk(x, lambda block: story.posterior(block.x)[1]).astype(np.float64)
+
+
+def log_joint(story: ClassifiesRows, x: Any) -> FloatArray:
+    """Log p(x, class) in nats, (n, K)."""
+    return walk(x, lambda block: story.log_joint(block.x)).astype(np.float64)
+
+
+def with_prior(story: _Story, prior: FloatArray) -> _Story:
+    """The same story with other prior probabilities of the classes."""
+    probabilities = np.asarray(prior, dtype=np.float64)
+    n_classes = story.n_classes  # type: ignore[attr-defined]
+    if probabilities.shape != (n_classes,):
+        raise UsageError(f"A prior needs one probability for each of the {n_classes} classes.")
+    if not np.isfinite(probabilities).all() or np.any(probabilities < 0):
+        raise UsageError("Prior probabilities must be finite and not negative.")
+    if not np.isclose(probabilities.sum(), 1.0, atol=1e-6):
+        raise UsageError(f"Prior probabilities must sum to 1, not {probabilities.sum():.6g}.")
+    with np.errstate(divide="ignore"):
+        return story.with_log_weights(np.log(probabilities / probabilities.sum()))  # type: ignore[attr-defined, no-any-return]
+
+
+def estimate_priors(
+    story: ClassifiesRows, x: Any, *, max_iter: int = 1000, tol: float = 1e-8
+) -> FloatArray:
+    """Prior probabilities (K,) that maximise the likelihood of unlabelled rows.
+
+    For data whose classes come in other proportions than those of training while each class looks
+    as it did. EM over the weights alone (Saerens, Latinne and Decaestecker 2002, Neural Comput.
+    14:21).
+    """
+    joint = log_joint(story, x)
+    densities = joint - story.log_weights
+    densities -= densities.max(axis=1, keepdims=True)
+    densities = np.exp(densities)
+    priors = np.exp(story.log_weights)
+    for _ in range(max_iter):
+        posterior = densities * priors
+        total = posterior.sum(axis=1, keepdims=True)
+        posterior /= np.where(total > 0, total, 1.0)
+        updated = posterior.mean(axis=0)
+        updated /= updated.sum()
+        if float(np.abs(updated - priors).max()) < tol:
+            return np.asarray(updated)
+        priors = updated
+    return np.asarray(priors)

@@ -1,0 +1,88 @@
+"""How much did each column speak for each class?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fabula.core.arrays import FloatArray
+from fabula.questions.classify import log_joint
+
+__all__ = ["Contributions", "contributions"]
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """Evidence of each column for each class, in nats, against a reference class.
+
+    ``values[i, k, j]`` says by how much column j of row i raised the log-odds of class k over the
+    reference. With ``prior[k]`` they add up to the log-odds exactly where ``additive``; where
+    columns depend on each other given the class, each value is what the column adds to all the
+    others, and ``remainder[i, k]`` is what they say only together.
+    """
+
+    columns: tuple[Any, ...]
+    classes: tuple[Any, ...]
+    reference: int
+    prior: FloatArray  # (K,)
+    values: FloatArray  # (n, K, d)
+    remainder: FloatArray  # (n, K)
+    additive: bool
+
+    def log_odds(self) -> FloatArray:
+        """Log p(class | row) / p(reference | row), (n, K)."""
+        return np.asarray(self.prior + self.values.sum(axis=2) + self.remainder)
+
+
+def contributions(
+    story: Any,
+    x: FloatArray,
+    groups: list[list[int]],
+    columns: tuple[Any, ...],
+    classes: tuple[Any, ...],
+    reference: int = 0,
+) -> Contributions:
+    """Split the log-odds of every class over the columns.
+
+    Parameters
+    ----------
+    story
+        A mixture or class-conditional story.
+    x : (n, d) array
+    groups : list of list of int
+        Which columns of ``x`` make up each of the named columns.
+    columns, classes : tuple
+        Their names.
+    reference : int
+        The class against which evidence is measured.
+    """
+    joint = log_joint(story, x)
+    prior = story.log_weights - story.log_weights[reference]
+    odds = joint - joint[:, reference : reference + 1]
+    parts = _independent_parts(story)
+    values = np.zeros((int(x.shape[0]), story.n_classes, len(columns)))
+    if parts is not None and all(parts):
+        cells = story.family.log_prob_columns(x)
+        for i, group in enumerate(groups):
+            values[:, :, i] = cells[:, :, group].sum(axis=2)
+        values -= values[:, reference : reference + 1, :].copy()
+    else:
+        for i, group in enumerate(groups):
+            without = np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=float).copy()
+            without[:, group] = np.nan
+            lost = log_joint(story, without)
+            values[:, :, i] = odds - (lost - lost[:, reference : reference + 1])
+    remainder = odds - prior - values.sum(axis=2)
+    additive = parts is not None and all(parts)
+    if additive:
+        remainder = np.zeros_like(remainder)
+    return Contributions(columns, classes, reference, prior, values, remainder, additive)
+
+
+def _independent_parts(story: Any) -> list[bool] | None:
+    family = getattr(story, "family", None)
+    if family is None or not hasattr(family, "log_prob_columns"):
+        return None
+    return [family.univariate_part(j) is not None for j in range(family.n_columns)]

@@ -1,0 +1,70 @@
+"""What a story must be able to do for a question to make sense."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from fabula.core.arrays import Codes, FloatArray, Members, Responsibilities, Rows
+from fabula.core.regions import Region
+
+__all__ = [
+    "ClassifiesRows",
+    "CompletesRows",
+    "ConditionsColumns",
+    "DensityKind",
+    "HasDensity",
+    "SamplesRows",
+]
+
+DensityKind = Literal["exact", "bound", "estimate", "implicit"]
+
+
+@runtime_checkable
+class HasDensity(Protocol):
+    """Tells the log density of rows."""
+
+    def log_prob(self, x: Rows) -> FloatArray: ...
+
+
+@runtime_checkable
+class ClassifiesRows(Protocol):
+    """Tells which class, or component, explains a row."""
+
+    log_weights: FloatArray
+
+    @property
+    def n_classes(self) -> int: ...
+
+    def log_joint(self, x: Rows, known: Codes | None = None) -> FloatArray: ...
+
+    def posterior(
+        self, x: Rows, known: Codes | None = None
+    ) -> tuple[FloatArray, Responsibilities]: ...
+
+
+@runtime_checkable
+class SamplesRows(Protocol):
+    """Tells new rows, and what explains each."""
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[Rows, Members]: ...
+
+
+@runtime_checkable
+class ConditionsColumns(Protocol):
+    """Tells the story of some columns, given others or without them."""
+
+    def marginal(self, columns: Sequence[int]) -> Any: ...
+
+    def condition(self, given: Mapping[int, float | Region]) -> tuple[Any, float]: ...
+
+
+@runtime_checkable
+class CompletesRows(Protocol):
+    """Fills missing cells given the observed ones."""
+
+    def complete(
+        self, x: Rows, rng: np.random.Generator | None = None, known: Codes | None = None
+    ) -> Rows: ...

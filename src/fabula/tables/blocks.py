@@ -1,0 +1,32 @@
+"""Tables that come in one piece or in several: the same loop for both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol, runtime_checkable
+
+from fabula.tables.frames import Table, as_table
+
+__all__ = ["Blocks", "blocks_of"]
+
+
+@runtime_checkable
+class Blocks(Protocol):
+    """A table in pieces, such as `scan_table` returns; each ``iter()`` begins again."""
+
+    n_rows: int | None
+    block_rows: int
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+def blocks_of(data: Any) -> Iterator[Table]:
+    """The pieces of a table, in order, each knowing how many rows come before it."""
+    if not isinstance(data, Blocks):
+        yield as_table(data)
+        return
+    first_row = 0
+    for frame in data:
+        table = as_table(frame, first_row)
+        first_row += table.n_rows
+        yield table
