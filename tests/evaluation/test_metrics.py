@@ -72,8 +72,13 @@ def test_certain_and_wrong_costs_infinitely_much_unless_clipped():
 @pytest.mark.parametrize(
     ("successes", "trials", "low", "high"),
     # Newcombe (1998), Two-sided confidence intervals for the single proportion, table I.
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
-)  # fmt: skip
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
 def test_wilson_interval_has_the_published_values(successes, trials, low, high):
     found = wilson_interval(successes, trials)
     assert found[0] == pytest.approx(low, abs=5e-5)
@@ -184,7 +189,7 @@ def test_bad_weights_say_so(weight, message):
 
 
 def test_area_of_a_class_that_did_not_happen_is_refused():
-    with pytest.raises(DataError, match="class 2 .*no row"):
+    with pytest.raises(DataError, match=r"class 2 .*no row"):
         roc_auc([0, 1], [[0.5, 0.3, 0.2], [0.2, 0.5, 0.3]])
 
 

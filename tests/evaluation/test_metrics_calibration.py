@@ -133,7 +133,7 @@ def test_perfect_foresight_has_no_error():
 
 @pytest.mark.parametrize("measure", [expected_calibration_error, smooth_calibration_error])
 def test_calibrated_models_are_recognised(measure):
-    """The error of a calibrated model is positive, its p-value uniform, its corrected error small."""
+    """A calibrated model has a positive error, a uniform p-value and a small corrected error."""
     found = [measure(*case(s, 400, "cal")[::-1], n_bootstrap=60) for s in range(40)]
     assert min(f.value for f in found) > 0.01
     assert np.mean([f.expected_if_calibrated for f in found]) == pytest.approx(

@@ -99,7 +99,7 @@ def test_everything_comes_back_as_it_was(same: Any, value: object) -> None:
         set(),
         frozenset({"b", 1, None}),
     ],
-    ids=repr,
+    ids=lambda value: type(value).__name__,  # not repr: sets differ between workers
 )
 def test_awkward_values(same: Any, value: object) -> None:
     assert same(value, through_json(value))

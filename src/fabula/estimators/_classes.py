@@ -53,7 +53,6 @@ class ClassModel(ClassQuestions):
         x = self._read(X, reset=True, kinds=getattr(self, "kinds", None))
         self.classes_, known = read_target(y, int(x.shape[0]))
         weights = self._read_weights(sample_weight, x)
-        self._check_classes(known, weights)
         template = self._template(x, known, weights)
         pooled = fitting.pool(template, x, weights)
         bank = pooled.select(np.zeros(len(self.classes_), dtype=np.intp))
@@ -99,6 +98,7 @@ class ClassModel(ClassQuestions):
             self._check_same_classes(classes)
             _, known = read_target(y, int(x.shape[0]), classes=self.classes_)
         weights = self._read_weights(sample_weight, x)
+        template = self._template(x, known, weights) if first else None
         if (known < 0).any() or self._needs_em(x):
             raise DataError(
                 "partial_fit needs a label on every row"
@@ -106,9 +106,8 @@ class ClassModel(ClassQuestions):
                 + ", because what these rows say depends on the final parameters. Use fit, which "
                 "also takes a data frame that is larger than memory through fit_file."
             )
-        if first:
-            self._check_classes(known, weights, partly=True)
-            pooled = fitting.pool(self._template(x, known, weights), x, weights)
+        if template is not None:
+            pooled = fitting.pool(template, x, weights)
             self._bank = pooled.select(np.zeros(len(self.classes_), dtype=np.intp))
             self._prior = self._choose_prior(x, known, weights, self._bank)
             self._statistics = None
@@ -225,15 +224,6 @@ class ClassModel(ClassQuestions):
         if not weights.sum() > 0:
             raise DataError("sample_weight is zero for every row: nothing is left to learn from.")
         return np.asarray(weights)
-
-    def _check_classes(
-        self, known: Codes, weights: FloatArray | None, *, partly: bool = False
-    ) -> None:
-        if not (known >= 0).any():
-            raise DataError("No row has a label; give at least one row of each class.")
-        if len(self.classes_) == 1 and not (known < 0).any() and not partly:
-            # One class is a density model like any other: every question keeps its meaning.
-            return
 
     def _check_same_classes(self, classes: Any) -> None:
         if classes is not None and np.unique(classes).tolist() != self.classes_.tolist():

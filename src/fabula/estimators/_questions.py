@@ -67,7 +67,8 @@ class TableQuestions(TableEstimator):
         -------
         (n,) array
         """
-        return score.tail_probability(self.story_, self._read(X), n_draws=n_draws)
+        x = self._read(X)
+        return score.tail_probability(self.story_, x, n_draws=n_draws)
 
     @property
     def n_parameters(self) -> int:
@@ -258,11 +259,12 @@ class ClassQuestions(ClassifierMixin, TableQuestions):  # type: ignore[misc]
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, (n,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        codes = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[codes]
 
     def predict_log_proba(self, X: Any) -> FloatArray:
         """Log posterior probability (n, K) of every class, in nats."""
-        joint = classify.log_joint(self.story_, self._read(X))
+        joint = self.predict_joint_log_proba(X)
         with np.errstate(invalid="ignore"):
             log_proba = joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
         impossible = np.isneginf(joint).all(axis=1)
@@ -272,7 +274,8 @@ class ClassQuestions(ClassifierMixin, TableQuestions):  # type: ignore[misc]
 
     def predict_joint_log_proba(self, X: Any) -> FloatArray:
         """Log p(row, class) in nats, (n, K)."""
-        return classify.log_joint(self.story_, self._read(X))
+        x = self._read(X)
+        return classify.log_joint(self.story_, x)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy where ``y`` is given, as scikit-learn has it; else mean log density in nats."""

@@ -17,6 +17,9 @@ from fabula.tables.encoding import Field, TableEncoding
 
 __all__ = ["Columns", "TableEstimator", "adopt_columns", "is_frame", "read_target"]
 
+# Beyond this, somebody who hands in a sparse matrix does not want it dense.
+_MOST_BYTES_MADE_DENSE = 2 * 2**30
+
 _FRAME_PACKAGES = ("pandas", "polars", "pyarrow")
 
 
@@ -137,11 +140,29 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
             ensure_all_finite="allow-nan",
             accept_sparse="csr" if self._accepts_sparse else False,
         )
+        if hasattr(x, "indptr"):
+            x = self._read_sparse(x)
         if reset:
             self.encoding_ = None
             self.container_ = "numpy"
-            self.columns_ = Columns(tuple(_array_fields(x, dict(kinds or {}))))
+            kinds = dict(kinds or {}) if not hasattr(x, "indptr") else _ALL_WORDS
+            self.columns_ = Columns(tuple(_array_fields(x, kinds)))
         return _refuse_infinities(x, self)
+
+    def _read_sparse(self, x: Any) -> Any:
+        """Counts of words stay sparse; any other family needs every cell."""
+        from scipy.sparse import csr_array
+
+        if getattr(self, "families", None) == "multinomial":
+            return csr_array(x)
+        n_bytes = 8 * x.shape[0] * x.shape[1]
+        if n_bytes > _MOST_BYTES_MADE_DENSE:
+            raise DataError(
+                f"A sparse matrix of shape {x.shape} would take {n_bytes / 2**30:.1f} GiB when "
+                "made dense, which every family but one needs. If it counts words, say "
+                "families='multinomial'; else keep fewer columns."
+            )
+        return x.toarray()
 
     def _read_frame(self, X: Any, reset: bool, kinds: Mapping[Any, Any] | None) -> Any:
         if reset:
@@ -275,8 +296,14 @@ def adopt_columns(estimator: Any, n_columns: int) -> None:
     estimator.n_features_in_ = n_columns
 
 
+_ALL_WORDS = {None: "words"}
+
+
 def _array_fields(x: Any, kinds: dict[Any, Any]) -> list[Field]:
     """Fields of a plain array: numbers, unless the caller says otherwise."""
+    if kinds is _ALL_WORDS:
+        # The words of one text are one column of the table, as they are in a data frame.
+        return [Field("words", "text", 0, str(j)) for j in range(x.shape[1])]
     fields = []
     for j in range(x.shape[1]):
         kind = kinds.get(j, "continuous")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from fabula import families
 from fabula.core.arrays import Codes, FloatArray
@@ -51,7 +52,9 @@ class _DiscriminantAnalysis(ClassModel):
 
 
 @storable("estimator/linear_discriminant_analysis")
-class LinearDiscriminantAnalysis(_DiscriminantAnalysis):
+class LinearDiscriminantAnalysis(  # type: ignore[misc]
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, _DiscriminantAnalysis
+):
     """Normal classes that share one covariance: the boundary between them is linear.
 
     Parameters
@@ -175,6 +178,11 @@ class LinearDiscriminantAnalysis(_DiscriminantAnalysis):
         scalings = np.linalg.solve(cholesky.T, left[:, :rank])
         share = singular[:rank] ** 2
         return scalings, share / max(float(share.sum()), 1e-300)
+
+    @property
+    def _n_features_out(self) -> int:
+        rank = min(len(self.classes_) - 1, len(self.covariance_))
+        return rank if self.n_components is None else min(self.n_components, rank)
 
     @property
     def explained_variance_ratio_(self) -> FloatArray:

@@ -152,12 +152,15 @@ class GenerativeClassifier(ClassQuestions):
         if is_frame(X):
             # The classes must share levels and words, or their densities could not be compared.
             model._shared_encoding = self.encoding_
-        model.fit(mine, sample_weight=None if weights is None else weights[rows])
+        mine_weights = None if weights is None else weights[rows]
+        if mine_weights is not None and not mine_weights.any():
+            mine_weights = None  # the class counts nothing: its prior is 0, whatever it looks like
+        model.fit(mine, sample_weight=mine_weights)
         return model
 
     def _log_weights(self, counts: np.ndarray) -> np.ndarray:
         if self.priors is None:
-            return np.log(np.maximum(counts, 1e-300) / counts.sum())
+            return np.log(np.maximum(counts / counts.sum(), 1e-300))
         priors = np.asarray(self.priors, dtype=np.float64)
         if priors.shape != counts.shape or np.any(priors < 0) or not np.isclose(priors.sum(), 1.0):
             raise UsageError(

@@ -689,6 +689,7 @@ def weighted_means(statistics: Moments, fallback: FloatArray) -> tuple[FloatArra
 
 
 def dense_scatter(scatter: FloatArray) -> FloatArray:
+    """The scatter of a prior as a matrix, or one for each member."""
     return np.diag(scatter) if scatter.ndim == 1 else scatter
 
 

@@ -64,7 +64,8 @@ def _lower_tail(
     a: FloatArray, b: FloatArray
 ) -> tuple[FloatArray, FloatArray, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
     """The ends of the interval or of its mirror image, and which it is."""
-    flip = a + b > 0
+    with np.errstate(invalid="ignore"):  # from -inf to inf
+        flip = a + b > 0
     return np.where(flip, -b, a), np.where(flip, -a, b), flip
 
 

@@ -23,7 +23,12 @@ def walk(
     are taken at a time.
     """
     blocks = ArrayBlocks(x, known, rows=rows_per_block(width))
+
+    def exactly(block: Block) -> FloatArray:
+        # Learning may run in single precision; answers never do.
+        return ask(Block(block.x.astype(np.float64, copy=False), block.known))
+
     if len(blocks) <= 1:
-        return ask(Block(x, known))
+        return exactly(Block(x, known))
     with single_threaded_blas():
-        return np.concatenate(list(ordered_map(ask, blocks)))
+        return np.concatenate(list(ordered_map(exactly, blocks)))

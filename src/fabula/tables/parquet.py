@@ -71,6 +71,8 @@ def _guarded(source: Source, work: Callable[[], _Value]) -> _Value:
 
     try:
         return work()
+    except MemoryError:
+        raise
     except (pl.exceptions.PanicException, Exception) as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise FileFormatError(

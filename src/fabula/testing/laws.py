@@ -39,6 +39,7 @@ class Law:
         return (inspect.getdoc(self.check) or "").partition("\n")[0]
 
     def __call__(self, instance: Any, rng: np.random.Generator) -> None:
+        """Hold an instance against the law; ``AssertionError`` where it is broken."""
         self.check(instance, rng)
 
 

@@ -109,17 +109,21 @@ def prior_alone_gives_its_bank_back(family: Family, rng: np.random.Generator) ->
     nothing = np.zeros((len(x), family.n_members))
     back = closest_fit(family, x, nothing, prior)
     assert_close(back.log_prob(x), family.log_prob(x), 1e-7, "scores under the prior's mode")
-    other = family.maximise(family.statistics(x, rng.random(nothing.shape)), None)
-    rounding = 1e-9 * abs(family.log_prior(prior))
-    assert other.log_prior(prior) <= family.log_prior(prior) + rounding, (
-        f"the prior finds another bank more probable ({other.log_prior(prior):.6g}) than the one "
-        f"it was made of ({family.log_prior(prior):.6g})"
-    )
+    highest = family.log_prior(prior)
+    # A few rows at a time, so that spreads are pulled down as well as up.
+    for n_rows in (1, 1, 2, 2, 2, 2, 3, 3, 10, 30):
+        some = rng.permutation(len(x))[:n_rows]
+        weights = 0.05 * rng.random((n_rows, family.n_members))
+        other = family.maximise(family.statistics(x[some], weights), prior)
+        assert other.log_prior(prior) <= highest + 1e-10 * abs(highest), (
+            f"the prior finds another bank more probable ({other.log_prior(prior):.9g}) than the "
+            f"one it was made of ({highest:.9g})"
+        )
     assert family.log_prior(None) == 0.0
 
 
 def likelihood_climbs_with_gaps(family: Family, rng: np.random.Generator) -> None:
-    """Expected statistics of missing cells are right: each `maximise` climbs the likelihood seen."""
+    """Expected statistics of missing cells are right: `maximise` climbs the likelihood seen."""
     x, members = draw_with_gaps(family, 60 * family.n_members, rng)
     weights = one_hot(members, family.n_members) + 0.2 * rng.random((len(x), family.n_members))
     for prior in (None, family.pseudo_observations(2.0)):

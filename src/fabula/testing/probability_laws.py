@@ -37,15 +37,15 @@ __all__ = [
 
 
 def density_adds_up_to_one(family: Family, rng: np.random.Generator) -> None:
-    """The density of every column by itself sums or integrates to 1; of a text, given its length."""
+    """The density of each column sums or integrates to 1; that of a text, given its length."""
     x, _ = draw(family, 600 * family.n_members, rng)
     for field in fields_of(family):
         margin = family.marginal(field)
         if len(field) > 1:
-            for total in range(5):
-                rows = _compositions(total, len(field))
+            for length in range(5):
+                rows = _compositions(length, len(field))
                 sums = np.exp(margin.log_prob(rows)).sum(axis=0)
-                assert_close(sums, np.ones_like(sums), 1e-10, f"sum over texts of {total} words")
+                assert_close(sums, np.ones_like(sums), 1e-10, f"sum over texts of {length} words")
             continue
         held = family.univariate_part(field[0])
         levels = levels_of(*held) if held is not None else None
@@ -99,12 +99,12 @@ def missing_cells_are_integrated_out(family: Family, rng: np.random.Generator) -
     log_prob = family.log_prob(x)
     assert_close(log_prob[1], np.zeros(family.n_members), 0.0, "a row without cells")
     for i in np.flatnonzero(~np.isnan(x).all(axis=1)):
-        seen = np.flatnonzero(~np.isnan(x[i]))
+        seen = np.flatnonzero(~np.isnan(x[i])).tolist()
         margin = family.marginal(seen).log_prob(x[i : i + 1, seen])[0]
-        assert_close(log_prob[i], margin, 1e-9, f"row {i + 1} with columns {seen.tolist()} seen")
-    order = rng.permutation(family.n_columns)
+        assert_close(log_prob[i], margin, 1e-9, f"row {i + 1} with columns {seen} seen")
+    order = rng.permutation(family.n_columns).tolist()
     turned = family.marginal(order).log_prob(x[:, order])
-    assert_close(turned, log_prob, 1e-9, f"columns in the order {order.tolist()}")
+    assert_close(turned, log_prob, 1e-9, f"columns in the order {order}")
 
 
 def chain_rule_holds(family: Family, rng: np.random.Generator) -> None:
@@ -231,8 +231,8 @@ def _line(
     positive numbers is integrated over log x.
     """
     if is_discrete(cells):
-        reach = 60 + 3 * np.ptp(cells)
-        points = np.arange(cells.min() - reach, cells.max() + reach + 1)
+        beyond = 60 + 3 * np.ptp(cells)
+        points = np.arange(cells.min() - beyond, cells.max() + beyond + 1)
         return points, np.ones(len(points))
     positive = bool(cells.min() > 0) and bool(
         np.isneginf(margin.log_prob(-np.median(cells).reshape(1, 1))).all()

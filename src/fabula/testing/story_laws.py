@@ -117,7 +117,7 @@ def block_size_does_not_matter(family: Family, rng: np.random.Generator) -> None
     known = np.where(rng.random(len(x)) < 0.2, members, -1)
     start = _start(family, x, rng)
     fits = [_climb(start, ArrayBlocks(x, known, rows=rows)) for rows in (16, 1000)]
-    _assert_same(*fits, x, 1e-9, "small blocks against one")
+    _assert_same(fits[0], fits[1], x, 1e-9, "small blocks against one")
 
 
 def stories_are_stored(family: Family, rng: np.random.Generator) -> None:
