@@ -1,5 +1,6 @@
 """Estimators: the public, scikit-learn-shaped names."""
 
+from fabula.estimators.calibrated import Calibrated
 from fabula.estimators.discriminant_analysis import (
     LinearDiscriminantAnalysis,
     QuadraticDiscriminantAnalysis,
@@ -10,6 +11,7 @@ from fabula.estimators.mixture_model import MixtureModel
 from fabula.estimators.naive_bayes import NaiveBayes
 
 __all__ = [
+    "Calibrated",
     "GaussianMixture",
     "GenerativeClassifier",
     "LinearDiscriminantAnalysis",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -10,8 +11,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fabula.core.arrays import Codes, FloatArray
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.estimators._files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
 from fabula.estimators._questions import ClassQuestions
-from fabula.estimators._table import read_target
+from fabula.estimators._table import adopt_columns, adopt_encoding, read_target
 from fabula.families.base import Family
 from fabula.learning import fitting
 from fabula.learning.em import Report
@@ -62,6 +64,43 @@ class ClassModel(ClassQuestions):
             fitting.blocks_of(bank, x, known, weights),
             self._prior,
             needs_em=bool((known < 0).any()) or self._needs_em(x),
+            max_iter=self.max_iter,
+            tol=self.tol,
+        )
+        self._bank = bank
+        self._statistics = fitted.statistics
+        self._accept(fitted.story, fitted.report)
+        return self
+
+    def fit_file(self, path: Any, target: str, *, block_rows: int = 65_536) -> Self:
+        """Learn from a CSV or Parquet file that may be larger than memory, block by block.
+
+        Parameters
+        ----------
+        path : path
+        target : str
+            The column that holds the class; rows where it is missing have no label.
+        block_rows : int
+            Rows that are read at a time.
+        """
+        self._check_parameters()
+        scan, encoding, classes = open_table(path, target, getattr(self, "kinds", None), block_rows)
+        adopt_encoding(self, encoding)
+        assert classes is not None
+        self.classes_ = np.array(classes)
+        blocks = FileBlocks(scan, encoding, block_rows, target, classes)
+        x, known = sample_rows(blocks, ROWS_TO_SAMPLE, np.random.default_rng(0))
+        assert known is not None
+        pooled = fitting.pool(self._template(x, known, None), x)
+        bank = pooled.select(np.zeros(len(classes), dtype=np.intp))
+        self._prior = self._choose_prior(x, known, None, bank)
+        blocks = replace(blocks, rows=fitting.block_rows(bank))
+        fitted = fitting.fit_known(
+            bank,
+            blocks,
+            self._prior,
+            # What a sample does not show may still stand in the file: let EM look at every row.
+            needs_em=bool((known < 0).any()) or self._needs_em(x) or blocks.has_holes(self),
             max_iter=self.max_iter,
             tol=self.tol,
         )
@@ -158,8 +197,6 @@ class ClassModel(ClassQuestions):
 
     def _adopt(self, family: Family, priors: Any, classes: Any) -> Self:
         """Become a fitted model with the given parameters, over plain columns 0 … d-1."""
-        from fabula.estimators._table import adopt_columns
-
         self._check_parameters()
         n = family.n_members
         self.classes_ = np.arange(n) if classes is None else np.asarray(classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,7 +12,9 @@ from sklearn.utils.validation import _check_sample_weight
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.estimators._files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
 from fabula.estimators._questions import TableQuestions, generator_of
+from fabula.estimators._table import adopt_encoding
 from fabula.families.base import Family
 from fabula.learning import fitting
 from fabula.learning.em import Report, expectation_maximisation
@@ -72,21 +75,50 @@ class ComponentModel(DensityMixin, TableQuestions):  # type: ignore[misc]
             if not weights.sum() > 0:
                 raise DataError("sample_weight is zero for every row.")
         rng = generator_of(self.random_state)
+        bank = self._learn_bank(x, weights, n if weights is None else float(weights.sum()))
+        blocks = fitting.blocks_of(bank, x, None, weights)
+        starts = [self.story_] if again else self._starts(x, weights, bank, self._prior, rng)
+        self._climb(starts, blocks)
+        return self
+
+    def fit_file(self, path: Any, *, block_rows: int = 65_536) -> Self:
+        """Learn from a CSV or Parquet file that may be larger than memory, block by block.
+
+        Parameters
+        ----------
+        path : path
+        block_rows : int
+            Rows that are read at a time; the file is read once for each iteration.
+        """
+        self._check_parameters()
+        scan, encoding, _ = open_table(path, None, getattr(self, "kinds", None), block_rows)
+        adopt_encoding(self, encoding)
+        rng = generator_of(self.random_state)
+        blocks = FileBlocks(scan, encoding, block_rows)
+        x, _ = sample_rows(blocks, ROWS_TO_SAMPLE, rng)
+        bank = self._learn_bank(x, None, float(scan.n_rows))
+        starts = self._starts(x, None, bank, self._prior, rng)
+        self._climb(starts, replace(blocks, rows=fitting.block_rows(bank)))
+        return self
+
+    def _learn_bank(self, x: Any, weights: FloatArray | None, n_rows: float) -> Family:
+        """Members at the scale of the data; the prior is set on the way."""
         pooled = fitting.pool(self._template(x, weights), x, weights)
         bank = pooled.select(np.zeros(self.n_components, dtype=np.intp))
-        prior = self._prior = MixturePrior(0.0, self._family_prior(x, weights, bank))
-        blocks = fitting.blocks_of(bank, x, None, weights)
+        self._prior = MixturePrior(0.0, self._family_prior(n_rows, bank))
+        return bank
+
+    def _climb(self, starts: Any, blocks: Any) -> None:
+        """EM from every start; the best result is kept."""
         best: tuple[Mixture, Report] | None = None
-        starts = [self.story_] if again else self._starts(x, weights, bank, prior, rng)
         for start in starts:
             story, report = expectation_maximisation(
-                start, blocks, prior=prior, max_iter=self.max_iter, tol=self.tol
+                start, blocks, prior=self._prior, max_iter=self.max_iter, tol=self.tol
             )
             if best is None or report.objective > best[1].objective:
                 best = story, report
         assert best is not None
         self._accept(*best)
-        return self
 
     def _starts(
         self,
@@ -105,9 +137,11 @@ class ComponentModel(DensityMixin, TableQuestions):  # type: ignore[misc]
         row_weights = None if weights is None else weights[chosen]
         features = start_features(_dense_start(rows), self.columns_.levels)
         flat = np.full(self.n_components, -np.log(self.n_components))
-        for _ in range(self.n_init):
+        for i in range(self.n_init):
+            # k-means mostly ends where it ended before; later starts have to differ to be worth it.
+            how = "k-means++" if i and self.init_params == "kmeans" else self.init_params
             shares = start_responsibilities(
-                features, self.n_components, self.init_params, row_weights, rng  # type: ignore[arg-type]
+                features, self.n_components, how, row_weights, rng  # type: ignore[arg-type]
             )
             if row_weights is not None:
                 shares *= row_weights[:, None]
@@ -122,7 +156,7 @@ class ComponentModel(DensityMixin, TableQuestions):  # type: ignore[misc]
     def _template(self, x: Any, weights: FloatArray | None) -> Family:
         raise NotImplementedError
 
-    def _family_prior(self, x: Any, weights: FloatArray | None, bank: Family) -> Any:
+    def _family_prior(self, n_rows: float, bank: Family) -> Any:
         raise NotImplementedError
 
     def _check_parameters(self) -> None:

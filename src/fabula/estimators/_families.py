@@ -27,7 +27,7 @@ _TEMPLATES: dict[str, Callable[[list[Field]], Family]] = {
     "poisson": lambda f: families.Poisson(np.ones((1, len(f)))),
     "bernoulli": lambda f: families.Bernoulli(np.full((1, len(f)), 0.5)),
     "categorical": lambda f: families.Categorical.uniform(1, [c.n_levels for c in f]),
-    "multinomial": lambda f: families.Multinomial.uniform(1, len(f)),
+    "multinomial": lambda f: families.Multinomial(np.full((1, len(f)), 1.0 / len(f))),
 }
 FAMILY_NAMES = tuple(_TEMPLATES)
 

@@ -17,7 +17,7 @@ from fabula.estimators._table import TableEstimator
 from fabula.questions import classify, contribute, impute, score
 from fabula.questions.decide import Decisions, decide
 
-__all__ = ["TableQuestions", "generator_of"]
+__all__ = ["ClassQuestions", "TableQuestions", "generator_of", "read_prior", "wants_estimate"]
 
 
 def generator_of(random_state: Any) -> np.random.Generator:
@@ -326,20 +326,12 @@ class ClassQuestions(ClassifierMixin, TableQuestions):  # type: ignore[misc]
             A copy.
         """
         check_is_fitted(self, "story_")
-        if isinstance(prior, str):
-            if prior != "estimate":
-                raise UsageError(f"prior must be probabilities or 'estimate', not {prior!r}.")
-            if X is None:
-                raise UsageError("with_prior('estimate', X) needs the rows X to estimate it from.")
-            prior = classify.estimate_priors(self.story_, self._read(X))
-        elif isinstance(prior, Mapping):
-            by_text = {str(name): float(value) for name, value in prior.items()}
-            names = [str(name) for name in self.classes_]
-            if set(by_text) != set(names):
-                raise UsageError(f"prior must name the classes {names}, not {sorted(by_text)}.")
-            prior = [by_text[name] for name in names]
+        if wants_estimate(prior, X):
+            shares = classify.estimate_priors(self.story_, self._read(X))
+        else:
+            shares = read_prior(prior, self.classes_)
         model = copy.copy(self)
-        model.story_ = classify.with_prior(self.story_, np.asarray(prior, dtype=np.float64))
+        model.story_ = classify.with_prior(self.story_, shares)
         model._refresh()
         return model
 
@@ -377,3 +369,25 @@ class ClassQuestions(ClassifierMixin, TableQuestions):  # type: ignore[misc]
 
     def _name_members(self, members: np.ndarray) -> np.ndarray:
         return self.classes_[members]
+
+
+def wants_estimate(prior: Any, X: Any) -> bool:
+    """Whether a prior is to be found from the rows ``X``, which then must be there."""
+    if not isinstance(prior, str):
+        return False
+    if prior != "estimate":
+        raise UsageError(f"prior must be probabilities or 'estimate', not {prior!r}.")
+    if X is None:
+        raise UsageError("with_prior('estimate', X) needs the rows X to estimate it from.")
+    return True
+
+
+def read_prior(prior: Any, classes: np.ndarray) -> FloatArray:
+    """Prior probabilities in the order of ``classes``, from an array or a mapping."""
+    if isinstance(prior, Mapping):
+        by_text = {str(name): float(value) for name, value in prior.items()}
+        names = [str(name) for name in classes]
+        if set(by_text) != set(names):
+            raise UsageError(f"prior must name the classes {names}, not {sorted(by_text)}.")
+        prior = [by_text[name] for name in names]
+    return np.asarray(prior, dtype=np.float64)

@@ -15,7 +15,7 @@ from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.core.regions import Interval, OneOf, Region
 from fabula.tables.encoding import Field, TableEncoding
 
-__all__ = ["Columns", "TableEstimator", "adopt_columns", "is_frame", "read_target"]
+__all__ = ["Columns", "TableEstimator", "adopt_columns", "adopt_encoding", "is_frame", "read_target", "take_rows"]
 
 # Beyond this, somebody who hands in a sparse matrix does not want it dense.
 _MOST_BYTES_MADE_DENSE = 2 * 2**30
@@ -27,6 +27,13 @@ def is_frame(data: Any) -> bool:
     """Whether ``data`` is a pandas, polars or pyarrow table (and not one column of one)."""
     package = type(data).__module__.partition(".")[0]
     return package in _FRAME_PACKAGES and len(getattr(data, "shape", ())) == 2
+
+
+def take_rows(data: Any, rows: np.ndarray) -> Any:
+    """The given rows of an array or frame, in that order, in the same form."""
+    if hasattr(data, "iloc"):
+        return data.iloc[rows]
+    return data.take(rows) if is_frame(data) and hasattr(data, "take") else data[rows]
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,7 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     # Files ------------------------------------------------------------------------------------
 
     def to_state(self) -> dict[str, Any]:
-        """What a file holds: parameters and what was learned, by name."""
-        check_is_fitted(self, "story_")
+        """What a file holds: parameters and what was learned, by name; nothing before a fit."""
         parameters = {
             name: value
             for name, value in self.get_params(deep=False).items()
@@ -96,6 +102,9 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
             for name, value in vars(self).items()
             if name.endswith("_") and not name.startswith("_") and name not in parameters
         }
+        if "story_" not in learned:
+            # An estimator that was given to another as a parameter has nothing but its own.
+            return {"parameters": parameters, "learned": {}}
         columns = learned.pop("columns_")
         learned["columns_"] = [
             [field.column, field.kind, field.n_levels, field.word] for field in columns.fields
@@ -105,9 +114,13 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Self:
         """The estimator that `to_state` took apart."""
-        if set(state) != {"parameters", "learned"} or "story_" not in state["learned"]:
+        if set(state) != {"parameters", "learned"}:
             raise DataError(f"a {cls.__name__} has parameters and what it learned, nothing else")
         model = cls(**state["parameters"])
+        if not state["learned"]:
+            return model
+        if "story_" not in state["learned"]:
+            raise DataError(f"what a {cls.__name__} learned has no story")
         learned = dict(state["learned"])
         columns = [Field(name, kind, levels, word) for name, kind, levels, word in learned.pop("columns_")]
         if len(columns) != learned["story_"].n_columns:
@@ -168,21 +181,14 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         if reset:
             shared = getattr(self, "_shared_encoding", None)
             self.encoding_ = shared or TableEncoding.fit(X, kinds=dict(kinds) if kinds else None)
-            self.container_ = type(X).__module__.partition(".")[0]
-            self.columns_ = Columns(tuple(self.encoding_.fields))
+            adopt_encoding(self, self.encoding_, type(X).__module__.partition(".")[0])
             self.n_features_in_ = X.shape[1]
-            names = [str(name) for name in _frame_names(X)]
-            if all(isinstance(name, str) for name in _frame_names(X)):
+            names = _frame_names(X)
+            if all(isinstance(name, str) for name in names):
                 self.feature_names_in_ = np.array(names, dtype=object)
             elif hasattr(self, "feature_names_in_"):
                 del self.feature_names_in_
-            self._check_kinds()
             _need_rows(X.shape[0])
-            if not self.columns_.fields:
-                raise DataError(
-                    "No column of the table can be modelled: 0 feature(s) are left after leaving "
-                    "out identifiers and constants (a minimum of 1 is required)."
-                )
         elif self.encoding_ is None:
             return self._read(X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X))
         return self.encoding_.encode(X)
@@ -286,6 +292,21 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
                 "say nothing about it."
             )
         return code
+
+
+def adopt_encoding(estimator: Any, encoding: TableEncoding, container: str = "polars") -> None:
+    """Make a model speak of the columns of a table."""
+    estimator.encoding_ = encoding
+    estimator.container_ = container
+    estimator.columns_ = Columns(tuple(encoding.fields))
+    estimator.n_features_in_ = len(estimator.columns_.names)
+    estimator.feature_names_in_ = np.array([str(n) for n in encoding.schema.names], dtype=object)
+    estimator._check_kinds()
+    if not encoding.fields:
+        raise DataError(
+            "No column of the table can be modelled: 0 feature(s) are left after leaving out "
+            "identifiers and constants (a minimum of 1 is required)."
+        )
 
 
 def adopt_columns(estimator: Any, n_columns: int) -> None:

@@ -40,6 +40,7 @@ class GaussianMixture(ComponentModel):
     max_iter, n_init : int
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}
         How a start is found. Distances are taken in units of each column's standard deviation.
+        With ``n_init`` > 1, starts after the first k-means are k-means++ seeds, which differ.
     weights_init, means_init, precisions_init : arrays, optional
         Where to begin instead.
     n_factors : int
@@ -162,10 +163,9 @@ class GaussianMixture(ComponentModel):
         column = np.ones((int(x.shape[0]), 1)) if weights is None else weights[:, None]
         return families.principal_start(x, column, n_factors, np.random.default_rng(0))
 
-    def _family_prior(self, x: Any, weights: FloatArray | None, bank: Family) -> Any:
-        n = float(x.shape[0]) if weights is None else float(weights.sum())
-        share = n if self.covariance_type == "tied" else n / self.n_components
-        return CovariancePrior(0.0, np.full(x.shape[1], self.reg_covar * share))
+    def _family_prior(self, n_rows: float, bank: Family) -> Any:
+        share = n_rows if self.covariance_type == "tied" else n_rows / self.n_components
+        return CovariancePrior(0.0, np.full(bank.n_columns, self.reg_covar * share))
 
     def _start_from(self, story: Mixture, rows: Any, shares: FloatArray) -> Mixture:
         if self.covariance_type != "factor":

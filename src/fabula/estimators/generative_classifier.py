@@ -12,7 +12,7 @@ from sklearn.utils.validation import _check_sample_weight
 from fabula.core.blocks import ArrayBlocks
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError
 from fabula.estimators._questions import ClassQuestions
-from fabula.estimators._table import is_frame, read_target
+from fabula.estimators._table import is_frame, read_target, take_rows
 from fabula.learning.em import Report, expectation_maximisation
 from fabula.learning.fitting import block_rows
 from fabula.persistence.registry import storable
@@ -148,7 +148,7 @@ class GenerativeClassifier(ClassQuestions):
                 f"n_components={needed} needs at least that many (n_samples = {len(rows)}). Ask "
                 "for fewer components."
             )
-        mine = _take_rows(X, rows) if is_frame(X) else x[rows]
+        mine = take_rows(X, rows) if is_frame(X) else x[rows]
         if is_frame(X):
             # The classes must share levels and words, or their densities could not be compared.
             model._shared_encoding = self.encoding_
@@ -199,9 +199,3 @@ class GenerativeClassifier(ClassQuestions):
 
     def _refresh(self) -> None:
         self.class_prior_ = np.exp(self.story_.log_weights)
-
-
-def _take_rows(X: Any, rows: np.ndarray) -> Any:
-    if hasattr(X, "iloc"):
-        return X.iloc[rows]
-    return X.take(rows) if hasattr(X, "take") else X[rows]

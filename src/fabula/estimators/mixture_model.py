@@ -99,5 +99,5 @@ class MixtureModel(ComponentModel):
         self.families_ = {field.column: name for field, name in zip(fields, names, strict=True)}
         return product_template(fields, names)
 
-    def _family_prior(self, x: Any, weights: FloatArray | None, bank: Family) -> Any:
+    def _family_prior(self, n_rows: float, bank: Family) -> Any:
         return bank.pseudo_observations(self.prior_strength) if self.prior_strength else None

@@ -76,6 +76,14 @@ class Family(ABC):
     def pseudo_observations(self, strength: float) -> Any:
         """A conjugate prior worth ``strength`` observations that look like this bank."""
 
+    def uniform_prior(self) -> Any:
+        """What the rows are added to when nothing is known of them yet; None for most families.
+
+        Families of categories and words spread a little over everything that could have come, so
+        that what was not seen stays possible.
+        """
+        return None
+
     @abstractmethod
     def log_prior(self, prior: Any) -> float:
         """Log density of the parameters under ``prior``, up to a constant (0 without a prior)."""

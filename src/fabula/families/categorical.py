@@ -159,6 +159,10 @@ class Categorical(UnivariateColumns):
         """Dirichlet pseudo-counts: ``strength`` rows spread as this bank spreads them."""
         return LevelCounts(strength * self.probabilities)
 
+    def uniform_prior(self) -> LevelCounts:
+        """Half a row for each level and for the unseen slot (Jeffreys 1946)."""
+        return LevelCounts(np.full_like(self.probabilities, 0.5))
+
     def log_prior(self, prior: LevelCounts | None) -> float:
         """Log Dirichlet density of the probabilities, up to a constant."""
         if prior is None:

@@ -245,6 +245,8 @@ class Multinomial(Family):
         there are, but not which ones. The log probabilities of both parts leave out how many of
         all words are among the ``columns``, which is binomial.
         """
+        if not len(columns):
+            return self, np.zeros(self.n_members)
         row = np.asarray(values, dtype=np.float64)[None, :]
         log_prob = self.marginal(columns).log_prob(row)[0]
         rest = [j for j in range(self.n_columns) if j not in set(columns)]

@@ -174,6 +174,10 @@ class Product(Family):
         """The pseudo-observations of each part."""
         return ProductPrior(tuple(part.pseudo_observations(strength) for part in self.parts))
 
+    def uniform_prior(self) -> ProductPrior:
+        """Those of the parts."""
+        return ProductPrior(tuple(part.uniform_prior() for part in self.parts))
+
     def log_prior(self, prior: ProductPrior | None) -> float:
         """Sum over the parts."""
         if prior is None:

@@ -10,7 +10,16 @@ import numpy as np
 from fabula.core.errors import DataError
 from fabula.evaluation.calibration_error import CalibrationError
 from fabula.evaluation.reliability import ReliabilityCurve
-from fabula.plots.style import GREY, INK, class_color, lighten, new_figure, shorten, styled, title
+from fabula.plots.style import (
+    GREY,
+    INK,
+    class_color,
+    lighten,
+    new_figure,
+    shorten,
+    styled,
+    write_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,11 +70,8 @@ def reliability(
         down, across = divmod(place, _PER_ROW)
         grid[2 * down][across].set_visible(False)
         grid[2 * down + 1][across].set_visible(False)
-    _title(figure, title)
+    write_title(figure, title)
     return figure
-
-
-_title = title
 
 
 def _diagram(axes: Axes, curve: ReliabilityCurve, color: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fabula.plots.style import (
     new_figure,
     shorten,
     styled,
-    title,
+    write_title,
 )
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["cost_curve"]
-
-_title = title
 
 
 @styled
@@ -80,7 +78,7 @@ def cost_curve(
         axes.set_ylim(-0.15 * first.prevalence, 1.08 * first.prevalence)
     figure.draw_without_rendering()
     label_lines(axes, names, ends, colors)
-    _title(figure, title)
+    write_title(figure, title)
     return figure
 
 
@@ -94,7 +92,10 @@ def _draw(
     ends: list[float] = []
     names: list[str] = []
     colors: list[str] = []
-    for name, y, dash in (("treat all", everybody, (0, (5, 2))), ("treat none", nobody, (0, (1, 1)))):
+    for name, y, dash in (
+        ("treat all", everybody, (0, (5, 2))),
+        ("treat none", nobody, (0, (1, 1))),
+    ):
         axes.plot(first.cost_ratios, y, color=GREY, linewidth=1.4, linestyle=dash, label=name)
         ends.append(float(y[-1]))
         names.append(name)
@@ -117,9 +118,7 @@ def _draw(
 
 def _threshold_axis(axes: Axes) -> None:
     """Second axis on top: the probability from which treating is cheaper."""
-    top = axes.secondary_xaxis(
-        "top", functions=(lambda ratio: 1 / (1 + ratio), lambda t: 1 / np.maximum(t, 1e-9) - 1)
-    )
+    top = axes.secondary_xaxis("top", functions=(_threshold, _ratio))
     low, high = axes.get_xlim()
     wanted = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99])
     inside = wanted[(wanted >= 1 / (1 + high) - 1e-9) & (wanted <= 1 / (1 + low) + 1e-9)]
@@ -128,6 +127,14 @@ def _threshold_axis(axes: Axes) -> None:
     top.minorticks_off()
     top.set_xlabel("treat from this probability on", fontsize=9)
     top.spines["top"].set_visible(False)
+
+
+def _threshold(ratio: Any) -> Any:
+    return 1 / (1 + np.asarray(ratio))
+
+
+def _ratio(threshold: Any) -> Any:
+    return 1 / np.maximum(threshold, 1e-9) - 1
 
 
 def _minus_logit(t: np.ndarray) -> np.ndarray:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fabula.core.errors import DataError
 from fabula.evaluation.curves import Curve
-from fabula.plots.style import class_color, label_lines, lighten, new_figure, shorten, styled, title
+from fabula.plots.style import (
+    class_color,
+    label_lines,
+    lighten,
+    new_figure,
+    shorten,
+    styled,
+    write_title,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,8 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["learning_curves", "missing_curves"]
 
-_title = title
-_DASH = {"storyteller": "-", "divider": (0, (5, 2))}
+_DASH: dict[str, Any] = {"storyteller": "-", "divider": (0, (5, 2))}
 _MARKER = {"storyteller": "o", "divider": "s"}
 
 
@@ -71,7 +78,9 @@ def _start(curves: Sequence[Curve]) -> tuple[Figure, Axes]:
         raise DataError("there is no curve to draw.")
     metrics = sorted({curve.metric for curve in curves})
     if len(metrics) > 1:
-        raise DataError(f"the curves are of different scores ({', '.join(metrics)}): draw them apart.")
+        raise DataError(
+            f"the curves are of different scores ({', '.join(metrics)}): draw them apart."
+        )
     for curve in curves:
         if not np.isfinite(curve.mean).any():
             raise DataError(f"curve {curve.label!r} has no finite score: there is nothing to draw.")
@@ -106,14 +115,16 @@ def _finish(figure: Figure, axes: Axes, curves: Sequence[Curve], text: str | Non
         from matplotlib.lines import Line2D
 
         handles = [
-            Line2D([], [], color="#555555", linestyle=_DASH[kind], marker=_MARKER[kind], label=text_)
-            for kind, text_ in (
+            Line2D(
+                [], [], color="#555555", linestyle=_DASH[kind], marker=_MARKER[kind], label=meaning
+            )
+            for kind, meaning in (
                 ("storyteller", "tells how each class looks"),
                 ("divider", "draws the border only"),
             )
         ]
         axes.legend(handles=handles, loc="best", handlelength=3)
-    _title(figure, text)
+    write_title(figure, text)
     return figure
 
 

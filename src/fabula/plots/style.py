@@ -24,6 +24,7 @@ __all__ = [
     "GREY",
     "INK",
     "SAMPLES",
+    "check_names",
     "class_color",
     "class_colors",
     "class_marker",
@@ -33,7 +34,7 @@ __all__ = [
     "new_figure",
     "shorten",
     "styled",
-    "title",
+    "write_title",
 ]
 
 # Okabe and Ito (2008), distinct in the common kinds of colour blindness; the yellow is left out
@@ -45,7 +46,8 @@ INK = "#222222"
 GREY = "#8A8A8A"
 DATA, SAMPLES = _PALETTE[0], _PALETTE[1]
 
-_STYLE: dict[str, Any] = {
+# Any: matplotlib names each of its settings in a type of its own.
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 10.0,
     "axes.titlesize": 11.0,
@@ -135,7 +137,7 @@ def shorten(name: object, length: int = 18) -> str:
     return text if len(text) <= length else text[: length - 1].rstrip() + "…"
 
 
-def title(figure: Figure, text: str | None) -> None:
+def write_title(figure: Figure, text: str | None) -> None:
     """What the picture shows, above it, wrapped to its width."""
     if not text:
         return

@@ -11,7 +11,14 @@ from fabula.core.errors import UsageError
 from fabula.questions.protocols import ClassifiesRows
 from fabula.questions.walk import walk
 
-__all__ = ["class_probabilities", "estimate_priors", "log_joint", "with_prior"]
+__all__ = [
+    "check_prior",
+    "class_probabilities",
+    "climb_priors",
+    "estimate_priors",
+    "log_joint",
+    "with_prior",
+]
 
 _Story = TypeVar("_Story")
 
@@ -28,16 +35,21 @@ def log_joint(story: ClassifiesRows, x: Any) -> FloatArray:
 
 def with_prior(story: _Story, prior: FloatArray) -> _Story:
     """The same story with other prior probabilities of the classes."""
+    probabilities = check_prior(prior, story.n_classes)  # type: ignore[attr-defined]
+    with np.errstate(divide="ignore"):
+        return story.with_log_weights(np.log(probabilities))  # type: ignore[attr-defined, no-any-return]
+
+
+def check_prior(prior: FloatArray, n_classes: int) -> FloatArray:
+    """The prior probabilities (K,), exactly normalised, or a UsageError that says what is wrong."""
     probabilities = np.asarray(prior, dtype=np.float64)
-    n_classes = story.n_classes  # type: ignore[attr-defined]
     if probabilities.shape != (n_classes,):
         raise UsageError(f"A prior needs one probability for each of the {n_classes} classes.")
     if not np.isfinite(probabilities).all() or np.any(probabilities < 0):
         raise UsageError("Prior probabilities must be finite and not negative.")
     if not np.isclose(probabilities.sum(), 1.0, atol=1e-6):
         raise UsageError(f"Prior probabilities must sum to 1, not {probabilities.sum():.6g}.")
-    with np.errstate(divide="ignore"):
-        return story.with_log_weights(np.log(probabilities / probabilities.sum()))  # type: ignore[attr-defined, no-any-return]
+    return np.asarray(probabilities / probabilities.sum())
 
 
 def estimate_priors(
@@ -49,11 +61,20 @@ def estimate_priors(
     as it did. EM over the weights alone (Saerens, Latinne and Decaestecker 2002, Neural Comput.
     14:21).
     """
-    joint = log_joint(story, x)
-    densities = joint - story.log_weights
-    densities -= densities.max(axis=1, keepdims=True)
-    densities = np.exp(densities)
-    priors = np.exp(story.log_weights)
+    likelihoods = log_joint(story, x) - story.log_weights
+    return climb_priors(likelihoods, np.exp(story.log_weights), max_iter=max_iter, tol=tol)
+
+
+def climb_priors(
+    log_likelihoods: FloatArray, start: FloatArray, *, max_iter: int = 1000, tol: float = 1e-8
+) -> FloatArray:
+    """Prior probabilities (K,) under which rows are most probable, by EM from ``start`` (K,).
+
+    ``log_likelihoods`` (n, K) are log p(row | class), up to a constant of the row: log posteriors
+    less the log of the priors they assume will do.
+    """
+    densities = np.exp(log_likelihoods - log_likelihoods.max(axis=1, keepdims=True))
+    priors = np.asarray(start, dtype=np.float64)
     for _ in range(max_iter):
         posterior = densities * priors
         total = posterior.sum(axis=1, keepdims=True)
@@ -63,4 +84,4 @@ def estimate_priors(
         if float(np.abs(updated - priors).max()) < tol:
             return np.asarray(updated)
         priors = updated
-    return np.asarray(priors)
+    return priors

@@ -59,8 +59,8 @@ def _filled(
     decoded = decode_cells(column, np.where(missing, numbers, np.nan), clip)
     seen = cells.plain().values
     if decoded.dtype != seen.dtype:
-        decoded = decoded.cast(seen.dtype, strict=False) if column.levels else decoded
-        seen = seen.cast(decoded.dtype)
+        # Whole numbers may be held as floats, since pandas has no missing integer.
+        decoded = decoded.cast(seen.dtype, strict=False)
     values = pl.select(pl.when(pl.Series(missing)).then(decoded).otherwise(seen)).to_series()
     levels = column.levels if cells.dtype == "category" else ()
     if cells.levels is not None:

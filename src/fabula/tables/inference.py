@@ -41,6 +41,7 @@ import numpy as np
 
 from fabula.core.errors import DataError
 from fabula.tables.blocks import blocks_of
+from fabula.tables.dates import DATE_FORMATS
 from fabula.tables.frames import Table, as_cells
 from fabula.tables.messages import listed, place, shorten, unknown_column
 from fabula.tables.schema import Column, Kind, Level, Name, Schema, check_kinds
@@ -103,10 +104,10 @@ def infer_schema(data: Any, *, kinds: Mapping[Name, Kind] | None = None) -> Sche
     columns = []
     for name in table.names:
         if name not in counted:
-            columns.append(_plain_column(table, name))
+            columns.append(_plain_column(name, table.native.dtype.name, str(table.native.dtype)))
         elif table.container == "numpy" and name not in given and _is_plain(counted[name]):
             # Objects that are all numbers are an array of numbers by another name.
-            columns.append(_describe(counted[name], "continuous"))
+            columns.append(_plain_column(name, counted[name].dtype, "object"))
         else:
             columns.append(_describe(counted[name], given.get(name)))
     return Schema(tuple(columns))
@@ -193,18 +194,15 @@ def _is_open(column: Column, is_array: bool) -> bool:
     return column.kind in ("continuous", "count") and column.lower is None and not is_array
 
 
-def _plain_column(table: Table, name: Name) -> Column:
+def _plain_column(name: Name, dtype: str, native_dtype: str) -> Column:
     """A column of an array of numbers: nothing is counted, so that fitting starts at once."""
-    dtype = table.native.dtype
-    if dtype.kind == "b":
-        return Column(name, "continuous", dtype="boolean", native_dtype="bool")
-    named = dtype.name if dtype.itemsize <= 8 and dtype.name != "float16" else "float64"
-    is_whole = dtype.kind in "iu"
+    is_whole = dtype.startswith(("int", "uint"))
+    named = {"bool": "boolean"}.get(dtype, dtype if is_whole or dtype == "float32" else "float64")
     return Column(
         name,
         "continuous",
         dtype=named,
-        native_dtype=str(dtype),
+        native_dtype=native_dtype,
         integer=is_whole,
         decimals=0 if is_whole else None,
     )
@@ -389,6 +387,9 @@ def _with_range(column: Column, summary: ColumnSummary) -> Column:
 
 def _with_dates(column: Column, summary: ColumnSummary) -> Column:
     numbers, texts = summary.numbers, summary.texts
+    if summary.n_present == 0:
+        written = None if summary.dtype.startswith("date") else DATE_FORMATS[0]
+        return dataclasses.replace(column, resolution="microsecond", date_format=written)
     is_written = texts is not None and bool(texts.formats)
     if numbers is None or numbers.resolution is None or (texts is not None and not is_written):
         raise DataError(

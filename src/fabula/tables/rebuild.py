@@ -7,6 +7,7 @@ pandas, since its plain integers know no missing value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -85,9 +86,21 @@ def _as_polars(column: Column, values: pl.Series, exact: bool) -> pl.Series:
         if declared and column.levels:
             return values.cast(pl.Enum([str(level) for level in column.levels]))
         return values.cast(pl.Categorical)
-    if column.dtype == "decimal" and column.decimals is not None and values.dtype == pl.Float64:
-        return values.cast(pl.Decimal(38, column.decimals))
+    if column.dtype == "decimal" and values.dtype == pl.Float64:
+        return _as_decimal(column, values)
     return values
+
+
+def _as_decimal(column: Column, values: pl.Series) -> pl.Series:
+    """Decimal fractions of the precision they had, or of more where that would not hold them."""
+    import polars as pl
+
+    named = re.search(r"\((?:precision=)?(\d+), (?:scale=)?(\d+)\)", column.native_dtype)
+    precision, scale = map(int, named.groups()) if named else (38, column.decimals or 0)
+    largest = values.abs().max()
+    if isinstance(largest, float) and largest >= 10.0 ** (precision - scale):
+        precision = 38
+    return values.cast(pl.Decimal(precision, scale))
 
 
 def _as_arrow(column: Column, values: pl.Series, exact: bool) -> Any:
@@ -100,7 +113,8 @@ def _as_arrow(column: Column, values: pl.Series, exact: bool) -> Any:
         return pa.DictionaryArray.from_arrays(positions, levels, ordered=column.ordered)
     built = _as_polars(column, values, exact=False).to_arrow()
     if not exact:
-        return built.cast(pa.string()) if built.type == pa.large_string() else built
+        plain = (pa.large_string(), pa.string_view())
+        return built.cast(pa.string()) if built.type in plain else built
     try:
         return built.cast(pa.type_for_alias(column.native_dtype))
     except (ValueError, pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -414,10 +414,15 @@ _EXPECTED: tuple[tuple[str, tuple[type, ...], str], ...] = (
 )
 
 
-def _written_date(days: float) -> str:
-    moment = _EPOCH + datetime.timedelta(days=days)
+def _written_date(days: float) -> str | float:
+    """The day or moment in ISO 8601; the number itself where that would not be exact."""
+    try:
+        moment = _EPOCH + datetime.timedelta(days=days)
+    except OverflowError:  # no calendar goes that far
+        return days
     is_midnight = moment.time() == datetime.time()
-    return moment.date().isoformat() if is_midnight else moment.isoformat()
+    written = moment.date().isoformat() if is_midnight else moment.isoformat()
+    return written if _read_date(written, "") == days else days
 
 
 def _read_date(text: str, where: str) -> float:

@@ -185,7 +185,8 @@ def summarise(cells: Cells, as_levels: bool = False) -> ColumnSummary:
 
 
 def _counts(cells: Cells, present: Any) -> dict[Level, int]:
-    values, times = present.value_counts(sort=False).get_columns()
+    # Under a name of its own: a column called "count" would meet the column of counts.
+    values, times = present.alias("value").value_counts(sort=False).get_columns()
     keys: list[Any] = values.to_list()
     if cells.levels is not None:
         keys = [cells.levels[position] for position in keys]
@@ -240,7 +241,7 @@ def _decimals_of(x: np.ndarray) -> int | None:
 def _summarise_texts(series: Any, first_row: int) -> TextSummary:
     import polars as pl
 
-    distinct, times = series.drop_nulls().value_counts(sort=False).get_columns()
+    distinct, times = series.drop_nulls().alias("text").value_counts(sort=False).get_columns()
     stripped = distinct.str.strip_chars()
     numbers = stripped.cast(pl.Float64, strict=False)
     is_number = numbers.is_finite().fill_null(False)

@@ -1,0 +1,172 @@
+"""Models by the names that the command line has for them: made, written and read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fabula.core.errors import FileFormatError, UsageError
+
+__all__ = [
+    "CLASSIFIERS",
+    "MODELS",
+    "LoadedModel",
+    "ModelName",
+    "load_model",
+    "make_estimator",
+    "save_model",
+]
+
+ModelName = Literal[
+    "auto",
+    "naive-bayes",
+    "lda",
+    "qda",
+    "mixture-discriminant",
+    "mixture",
+    "gaussian-mixture",
+]
+
+MODELS = {
+    "naive-bayes": "NaiveBayes",
+    "lda": "LinearDiscriminantAnalysis",
+    "qda": "QuadraticDiscriminantAnalysis",
+    "mixture-discriminant": "GenerativeClassifier",
+    "mixture": "MixtureModel",
+    "gaussian-mixture": "GaussianMixture",
+}
+"""Name on the command line → name in Python."""
+
+CLASSIFIERS = ("naive-bayes", "lda", "qda", "mixture-discriminant")
+"""Those that need a target."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model from a file, and the notes that were kept with it.
+
+    Parameters
+    ----------
+    estimator
+        The fitted model.
+    notes
+        What `fit` wrote beside it: the name of the target, where the rows came from.
+    """
+
+    estimator: Any
+    notes: Mapping[str, Any]
+
+    @property
+    def target(self) -> str:
+        """What the class, or component, is called in tables."""
+        named = self.notes.get("target")
+        if isinstance(named, str):
+            return named
+        return "class" if self.classifies else "component"
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the model knows classes, rather than hidden components."""
+        return hasattr(self.estimator, "classes_")
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes, or numbers of the components, in the order of the model."""
+        if self.classifies:
+            return [str(label) for label in self.estimator.classes_.tolist()]
+        return [str(k) for k in range(self.estimator.story_.n_classes)]
+
+
+def load_model(path: str) -> LoadedModel:
+    """Read a model that `fit`, or `fabula.save`, wrote.
+
+    Raises
+    ------
+    UsageError, FileFormatError
+        There is no such file, or it is none that this version can read.
+    """
+    import fabula.estimators
+    from fabula.persistence import describe, load
+
+    del fabula.estimators  # only its registration of classes is wanted
+    model = load(path)
+    if not hasattr(model, "story_"):
+        raise FileFormatError(
+            f"{path} holds a {type(model).__name__}, which is a part of a model: expected a fitted "
+            "model, as `fabula fit` writes it."
+        )
+    return LoadedModel(model, describe(path)["metadata"])
+
+
+def save_model(model: Any, path: str, notes: Mapping[str, Any], *, force: bool) -> None:
+    """Write a model and its notes."""
+    from fabula.persistence import save
+
+    save(model, path, force=force, metadata={k: v for k, v in notes.items() if v is not None})
+
+
+def make_estimator(
+    name: str,
+    *,
+    numeric: bool,
+    components: int | None = None,
+    seed: int | None = None,
+    settings: Sequence[str] = (),
+) -> Any:
+    """An estimator that is not fitted yet.
+
+    Parameters
+    ----------
+    name
+        One of `MODELS`.
+    numeric
+        Whether every column is a number, so that normal components are possible.
+    components
+        Number of components of a mixture, or of each class.
+    seed
+        For whatever the model leaves to chance.
+    settings
+        ``name=value`` for any further parameter of the estimator, as in Python.
+    """
+    import fabula
+
+    if name in ("naive-bayes", "lda", "qda") and components is not None:
+        raise UsageError(
+            f"--components is for mixtures; {name} has one component in each class. "
+            "--model mixture-discriminant takes several."
+        )
+    if name == "mixture-discriminant":
+        inner = make_estimator(
+            "gaussian-mixture" if numeric else "mixture",
+            numeric=numeric,
+            components=components or 2,
+            seed=seed,
+            settings=settings,
+        )
+        return fabula.GenerativeClassifier(inner)
+    estimator = getattr(fabula, MODELS[name])()
+    parameters: dict[str, Any] = dict(_setting(text, estimator) for text in settings)
+    if components is not None:
+        parameters["n_components"] = components
+    if seed is not None and "random_state" in estimator.get_params():
+        parameters["random_state"] = seed
+    return estimator.set_params(**parameters)
+
+
+def _setting(text: str, estimator: Any) -> tuple[str, Any]:
+    from fabula.tables.messages import did_you_mean
+
+    name, sign, value = text.partition("=")
+    known = sorted(estimator.get_params(deep=False))
+    if not sign:
+        raise UsageError(f"--set {text!r} is not of the form name=value.")
+    if name not in known:
+        raise UsageError(
+            f"{type(estimator).__name__} has no parameter {name!r}. {did_you_mean(name, known)}"
+        )
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, None if value == "None" else value

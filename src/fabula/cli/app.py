@@ -1,0 +1,115 @@
+"""The command line as a whole: its commands, and what happens when one of them fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import UnusedCliTokensError
+
+from fabula import __version__
+from fabula.cli._console import complain, warnings_as_lines
+from fabula.cli._output import stdout_is_closed
+from fabula.cli.ask import impute, predict, score
+from fabula.cli.compare import compare
+from fabula.cli.demo import demo
+from fabula.cli.fit import fit
+from fabula.cli.look import models, schema, show
+from fabula.cli.plot import plot
+from fabula.cli.simulate import condition, sample
+from fabula.core.errors import FabulaError
+
+__all__ = ["main", "run"]
+
+_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+_PIPE_CLOSED = 141  # 128 + SIGPIPE: what any other command before `| head` leaves with
+
+app = App(
+    name="fabula",
+    version=__version__,
+    help="Generative models of tables with holes in them: sample, score, classify, decide, fill "
+    "in, ask what if.",
+    help_format="plaintext",
+    help_epilogue="Data go to standard output or to -o; everything else to standard error. DATA "
+    "is a CSV, TSV or Parquet file (gzip too), or - for standard input. Exit codes: 0 done, "
+    "1 failed, 2 wrong usage, 3 bad data.",
+    default_parameter=Parameter(negative=()),
+)
+_COMMANDS = (
+    fit, sample, score, predict, impute, condition, compare, schema, show, models, plot, demo,
+)  # fmt: skip
+for _place, _command in enumerate(_COMMANDS):
+    app.command(_command, sort_key=_place)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        As after the word ``fabula``; those of the process by default.
+
+    Returns
+    -------
+    int
+        0 done, 1 failed, 2 wrong usage, 3 bad data, 130 interrupted, 141 nobody reads any more.
+    """
+    debugging = bool(os.environ.get("FABULA_DEBUG"))
+    try:
+        with warnings_as_lines():
+            _call(list(sys.argv[1:] if arguments is None else arguments))
+            sys.stdout.flush()
+    except BrokenPipeError:
+        stdout_is_closed()
+        return _PIPE_CLOSED
+    except KeyboardInterrupt:
+        complain("nothing was written", "interrupted")
+        return _INTERRUPTED
+    except FabulaError as error:
+        if debugging:
+            traceback.print_exc()
+        complain(str(error))
+        return error.exit_code
+    except MemoryError:
+        complain("there is not enough memory for this; fewer rows or a smaller model may fit.")
+        return 1
+    except Exception as error:
+        if debugging:
+            traceback.print_exc()
+            return 1
+        complain(
+            f"this is a defect of fabula: {type(error).__name__}: {error}; run with FABULA_DEBUG=1 "
+            "for the traceback."
+        )
+        return 1
+    return 0
+
+
+def _call(arguments: list[str]) -> None:
+    from fabula.core.errors import UsageError
+
+    try:
+        command, bound, _ = app.parse_args(
+            arguments, exit_on_error=False, print_error=False, verbose=False
+        )
+    except UnusedCliTokensError as error:
+        extra = " ".join(error.unused_tokens or ())
+        raise UsageError(f"There is nothing to do with {extra!r}. {_see_help(arguments)}") from None
+    except CycloptsError as error:
+        raise UsageError(f"{error} {_see_help(arguments)}") from None
+    command(*bound.args, **bound.kwargs)
+
+
+def _see_help(arguments: list[str]) -> str:
+    known = arguments[0] if arguments and arguments[0] in app else ""
+    return f"See `fabula {known + ' ' if known else ''}--help`."

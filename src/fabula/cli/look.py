@@ -1,0 +1,93 @@
+"""``fabula schema``, ``show`` and ``models``: what is in a table, in a file, on offer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from fabula.cli._options import Force, Json, Reading, ReadingOptions
+from fabula.cli._output import check_output, write_json, write_text
+
+__all__ = ["models", "schema", "show"]
+
+
+def schema(
+    data: str,
+    /,
+    *,
+    kind: Annotated[
+        list[str] | None, Parameter(help="column=kind where the guess is wrong; as often as needed.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        Parameter(("--output", "-o"), help="JSON file to write, to be edited and given to fit."),
+    ] = None,
+    json: Json = False,
+    force: Force = False,
+    reading: ReadingOptions = Reading(),  # noqa: B008 - a frozen value
+) -> None:
+    """Say what the columns of a table are: kinds, values, missing cells.
+
+    Parameters
+    ----------
+    data
+        Table; - is standard input.
+    """
+    check_output(output, force=force)
+    from fabula.cli._conditions import parse_kinds
+    from fabula.report import plain_table
+    from fabula.tables import infer_schema
+
+    frame = reading.read(data)
+    found = infer_schema(frame, kinds=parse_kinds(kind, frame.columns))
+    if output is not None or json:
+        write_text(found.to_json().rstrip("\n"), output, force=force)
+        return
+    rows = found.to_rows()
+    print(plain_table(list(rows[0]), [list(row.values()) for row in rows]))
+
+
+def show(model: str, /, *, json: Json = False) -> None:
+    """Say what is in a model file: its history, its columns and its parameters.
+
+    Parameters
+    ----------
+    model
+        Model file.
+    """
+    from fabula.cli._models import load_model
+    from fabula.persistence import describe
+    from fabula.report.parameters import describe_model, parameter_rows
+
+    found = describe(model)
+    loaded = load_model(model)
+    names = loaded.class_names
+    if json:
+        rows = parameter_rows(loaded.estimator, names, limit=None)
+        write_json({**found, "parameters": [row._asdict() for row in rows]})
+        return
+    print(describe_model(model, found, loaded.estimator, names, loaded.target))
+
+
+def models(*, json: Json = False) -> None:
+    """Show which models there are, and which questions each of them answers."""
+    from fabula.cli._capabilities import capabilities
+    from fabula.report import plain_table
+
+    found = capabilities()
+    if json:
+        write_json([capability.to_dict() for capability in found])
+        return
+    questions = list(found[0].answers)
+    print(
+        plain_table(
+            ["model", "data", *questions],
+            [
+                [c.name, c.data, *("yes" if c.answers[q] else "-" for q in questions)]
+                for c in found
+            ],
+        )
+    )
+    print()
+    print(plain_table(["model", "in Python", "what it is"], [[c.name, c.python, c.summary] for c in found]))

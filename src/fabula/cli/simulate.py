@@ -1,0 +1,125 @@
+"""``fabula sample`` and ``condition``: what the model tells, freely or under a condition."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from fabula.cli._conditions import parse_given
+from fabula.cli._console import note, working
+from fabula.cli._models import LoadedModel, load_model, save_model
+from fabula.cli._options import Force, Given, Json, Out, Seed, Threads, limited_threads
+from fabula.cli._output import TABLE_ENDINGS, check_output, write_frame, write_json
+from fabula.core.errors import UsageError
+
+__all__ = ["condition", "sample"]
+
+
+def sample(
+    model: str,
+    /,
+    *,
+    rows: Annotated[int, Parameter(("--rows", "-n"), help="How many.")] = 10,
+    given: Given = None,
+    components: Annotated[
+        bool,
+        Parameter(help="For a model without classes: add which component told each row."),
+    ] = False,
+    output: Out = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    json: Json = False,
+    force: Force = False,
+) -> None:
+    """Draw new rows from a model, in the forms and ranges of the table that it was fitted to.
+
+    Parameters
+    ----------
+    model
+        Model file.
+    """
+    check_output(output, force=force, endings=() if json else TABLE_ENDINGS)
+    if rows < 1:
+        raise UsageError(f"--rows is {rows}, expected 1 or more.")
+    with limited_threads(threads):
+        loaded = load_model(model)
+        condition = parse_given(given, loaded)
+        estimator, _ = condition.apply_to_classes(loaded.estimator)
+        with working("Drawing"):
+            table, members = estimator.sample(rows, seed, given=condition.columns or None)
+    effective = getattr(estimator, "effective_sample_size_", rows) if condition.columns else rows
+    if effective < 0.99 * rows:
+        note(
+            f"The {rows:,} rows are worth {effective:,.0f} independent ones: the condition is met "
+            "by weighting draws, and few carry most of the weight."
+        )
+    frame = _as_polars(table)
+    if loaded.classifies or components:
+        frame = _with_members(frame, loaded, members)
+    write_frame(frame, output, force=force, json=json)
+
+
+def condition(
+    model: str,
+    /,
+    *,
+    output: Annotated[
+        str,
+        Parameter(("--output", "-o"), help="File for the new model, by custom ending in .fabula."),
+    ],
+    given: Given = None,
+    json: Json = False,
+    force: Force = False,
+) -> None:
+    """Write the model of what is left open once something is given: "what if?".
+
+    Columns with a value are settled and disappear; so do those with an interval or a set. The
+    result answers every question about the other columns under that condition. How probable the
+    condition is, is said on standard error.
+
+    Parameters
+    ----------
+    model
+        Model file.
+    """
+    check_output(output, force=force)
+    if not given:
+        raise UsageError("Say what is given, at least once: --given column=value.")
+    loaded = load_model(model)
+    asked = parse_given(given, loaded)
+    estimator, log_probability = asked.apply_to_classes(loaded.estimator)
+    if asked.columns:
+        estimator = estimator.condition(asked.columns)
+        log_probability += estimator.log_condition_
+    notes = {**loaded.notes, "given": [*loaded.notes.get("given", []), *given]}
+    save_model(estimator, output, notes, force=force)
+    left = [str(name) for name in estimator.columns_.names]
+    if json:
+        write_json(
+            {"log_probability": log_probability, "columns": left, "given": given, "file": output}
+        )
+        return
+    note(
+        f"Log probability (density) of the condition: {log_probability:.6g} nats. "
+        f"{len(left)} columns are left. Wrote {output}."
+    )
+
+
+def _as_polars(table: Any) -> Any:
+    import narwhals as nw
+    import numpy as np
+    import polars as pl
+
+    if isinstance(table, np.ndarray):
+        return pl.DataFrame(table, schema=[f"column_{j + 1}" for j in range(table.shape[1])])
+    return nw.from_native(table, eager_only=True).to_polars()
+
+
+def _with_members(frame: Any, loaded: LoadedModel, members: Any) -> Any:
+    import polars as pl
+
+    name = loaded.target
+    while name in frame.columns:
+        name = f"{name}_"
+    return frame.with_columns(pl.Series(name, members.tolist()))

@@ -1,0 +1,16 @@
+"""Results in words: sentences, tables of text, the summary of a study. Nothing is fitted here."""
+
+from __future__ import annotations
+
+from fabula.report.sentences import joined, number, percent, plural, times
+from fabula.report.texttable import markdown_table, plain_table
+
+__all__ = [
+    "joined",
+    "markdown_table",
+    "number",
+    "percent",
+    "plain_table",
+    "plural",
+    "times",
+]
