@@ -8,6 +8,8 @@ from sklearn import mixture
 from sklearn.datasets import load_breast_cancer, load_iris
 from sklearn.discriminant_analysis import (
     LinearDiscriminantAnalysis as PeerLDA,
+)
+from sklearn.discriminant_analysis import (
     QuadraticDiscriminantAnalysis as PeerQDA,
 )
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
@@ -77,7 +79,8 @@ def test_naive_bayes_without_prior():
     )
 
 
-def test_multinomial_naive_bayes_on_counts(rng=np.random.default_rng(0)):
+def test_multinomial_naive_bayes_on_counts():
+    rng = np.random.default_rng(0)
     from scipy.sparse import csr_array
 
     y = rng.integers(2, size=200)

@@ -114,7 +114,9 @@ def test_interval_of_a_dependent_column(mixture):
 
 
 def test_impossible_condition(mixture):
-    counts = NaiveBayes("poisson").fit([[1.0, 2.0], [2.0, 1.0], [5.0, 6.0], [6.0, 5.0]], [0, 0, 1, 1])
+    counts = NaiveBayes("poisson").fit(
+        [[1.0, 2.0], [2.0, 1.0], [5.0, 6.0], [6.0, 5.0]], [0, 0, 1, 1]
+    )
     with pytest.raises(DataError, match="probability 0"):
         counts.condition({0: (-5.0, -1.0)})
     far = mixture.condition({0: (1e3, None)})
@@ -242,7 +244,7 @@ def test_condition_on_values_intervals_and_sets(patients):
     assert model.effective_sample_size_ == 300
     # The same by counting among many free draws.
     many, y = model.sample(200_000, random_state=3)
-    met = ((many["age"] >= 55) & (many["smokes"] == "yes") & many["town"].is_in(["Cork", "Bergen"]))
+    met = (many["age"] >= 55) & (many["smokes"] == "yes") & many["town"].is_in(["Cork", "Bergen"])
     assert np.exp(narrowed.log_condition_) == pytest.approx(met.mean(), abs=0.01)
     assert narrowed.class_prior_[0] == pytest.approx((y[met.to_numpy()] == "ill").mean(), abs=0.02)
     with pytest.raises(DataError, match="'Oslo' is none of its 3 levels"):

@@ -186,6 +186,14 @@ _BROKEN: dict[str, list[Callable[[], Family]]] = {
     ],
     "storage_is_identity": [lambda: _Forgetful(np.array([[1.0, 2.0], [3.0, 4.0]]), 0.5)],
     "draws_have_the_means": [lambda: _broken("normal_diagonal", sample=_shifted_sample)],
+    "draws_depend_as_their_conditionals_say": [
+        lambda: _broken(
+            "normal_full",
+            sample=lambda s, members, rng: rng.permuted(
+                NormalFull.sample(s, members, rng), axis=0, out=None
+            ),
+        )
+    ],
     "draws_fall_where_the_mass_is": [lambda: _broken("normal_diagonal", sample=_narrow_sample)],
     "truncated_draws_stay_inside": [lambda: _broken("gamma", sample_within=_untruncated)],
     "completion_keeps_what_was_seen": [
@@ -281,7 +289,8 @@ def test_story_laws_notice_ignored_classes(monkeypatch: pytest.MonkeyPatch) -> N
             STORY_LAWS[law](FAMILIES["poisson"](), np.random.default_rng(1))
 
 
-def test_story_laws_notice_a_wrong_step(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("law", [name for name in STORY_LAWS if name.startswith("em_climbs")])
+def test_story_laws_notice_a_wrong_step(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from fabula.structures.mixture import Mixture
 
     whole = Mixture.maximise
@@ -293,7 +302,30 @@ def test_story_laws_notice_a_wrong_step(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(Mixture, "maximise", overshoot)
     with pytest.raises(AssertionError, match="fell"):
-        STORY_LAWS["em_climbs_on_whole_rows"](FAMILIES["poisson"](), np.random.default_rng(1))
+        STORY_LAWS[law](FAMILIES["poisson"](), np.random.default_rng(1))
+
+
+def test_story_laws_notice_lost_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fabula.learning import em
+
+    monkeypatch.setattr(em, "accumulate", lambda function, blocks: function(next(iter(blocks))))
+    with pytest.raises(AssertionError, match="small blocks against one"):
+        STORY_LAWS["block_size_does_not_matter"](FAMILIES["poisson"](), np.random.default_rng(1))
+
+
+def test_story_laws_notice_wrong_draws_and_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fabula.structures import mixture
+    from fabula.structures.mixture import Mixture
+
+    whole = Mixture.condition
+    monkeypatch.setattr(Mixture, "condition", lambda self, given: (whole(self, given)[0], -1.0))
+    with pytest.raises(AssertionError, match="log density of columns"):
+        STORY_LAWS["chain_rule_of_stories_holds"](FAMILIES["gamma"](), np.random.default_rng(1))
+    monkeypatch.setattr(
+        mixture, "draw_members", lambda log_weights, n, rng: rng.integers(len(log_weights), size=n)
+    )
+    with pytest.raises(AssertionError, match="components were drawn"):
+        STORY_LAWS["story_draws_follow_its_weights"](FAMILIES["gamma"](), np.random.default_rng(1))
 
 
 def test_story_laws_notice_a_wrong_posterior(monkeypatch: pytest.MonkeyPatch) -> None:

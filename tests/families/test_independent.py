@@ -65,6 +65,29 @@ def test_sets_so_improbable_that_their_density_vanishes_can_be_drawn_from() -> N
     assert (drawn == 50.0).mean() == pytest.approx(share, abs=5 * 0.5 / np.sqrt(4000))
 
 
+def test_columns_of_members_far_from_each_other_keep_their_digits() -> None:
+    bank = NormalDiagonal(np.array([[0.0, 0.0], [1e7, 1.0]]), np.array([[1.0, 1.0], [0.5, 2.0]]))
+    x = np.array([[0.3, 1.0], [1e7 + 0.5, -1.0], [np.nan, 1e7]])
+    expected = stats.norm.logpdf(x[:, None, :], bank.means, np.sqrt(bank.variances))
+    columns = bank.log_prob_columns(x)
+    np.testing.assert_allclose(columns, np.nan_to_num(expected), rtol=1e-12)
+    np.testing.assert_allclose(columns.sum(axis=2), bank.log_prob(x), rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [Gamma, LogNormal])
+def test_an_impossible_cell_teaches_nothing(kind: type) -> None:
+    bank = kind(np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]]))
+    x = np.array([[1.0, 2.0], [3.0, -0.5], [2.0, 0.0], [0.5, 7.0]])
+    gaps = np.where(x > 0, x, np.nan)
+    told, expected = (bank.statistics(rows, np.ones((4, 1))) for rows in (x, gaps))
+    np.testing.assert_allclose(told.counts, expected.counts)
+    np.testing.assert_allclose(told.sums, expected.sums)
+    assert np.isneginf(bank.log_prob(x)[[1, 2]]).all()
+    cells = bank.log_prob_columns(x)
+    assert np.isneginf(cells[[1, 2], 0, 1]).all()
+    np.testing.assert_allclose(cells[:, :, 0], bank.log_prob_columns(gaps)[:, :, 0])
+
+
 def test_no_condition_changes_nothing() -> None:
     bank = Gamma(np.array([[1.0, 2.0]]), np.array([[1.0, 3.0]]))
     rest, log_prob = bank.condition([], [])

@@ -17,11 +17,14 @@ from fabula.families import (
     LogNormal,
     Multinomial,
     NormalDiagonal,
+    NormalFactor,
     NormalFull,
     NormalSpherical,
     NormalTied,
     Poisson,
     Product,
+    StudentT,
+    StudentTColumns,
 )
 from fabula.testing import FAMILIES
 
@@ -48,6 +51,17 @@ def _multinomial(family: Multinomial, k: int, x: np.ndarray, seen: np.ndarray) -
     return float(stats.multinomial(x[seen].sum(), shares / shares.sum()).logpmf(x[seen]))
 
 
+def _factor(family: NormalFactor, k: int, x: np.ndarray, seen: np.ndarray) -> float:
+    covariance = family.loadings[k] @ family.loadings[k].T + np.diag(family.noise[k])
+    return _normal(family.means[k], covariance, x, seen)
+
+
+def _student_t(family: StudentT, k: int, x: np.ndarray, seen: np.ndarray) -> float:
+    scale = family.scales[k][np.ix_(seen, seen)]
+    law = stats.multivariate_t(family.locations[k, seen], scale, family.dofs[k])
+    return float(law.logpdf(x[seen]))
+
+
 def _product(family: Product, k: int, x: np.ndarray, seen: np.ndarray) -> float:
     total = 0.0
     for part, group in zip(family.parts, family.columns, strict=True):
@@ -69,6 +83,7 @@ _REFERENCES: dict[type, Reference] = {
     ),
     Multinomial: _multinomial,
     NormalDiagonal: lambda f, k, x, s: _normal(f.means[k], np.diag(f.variances[k]), x, s),
+    NormalFactor: _factor,
     NormalFull: lambda f, k, x, s: _normal(f.means[k], f.covariances[k], x, s),
     NormalSpherical: lambda f, k, x, s: _normal(
         f.means[k], f.variances[k] * np.eye(f.n_columns), x, s
@@ -76,6 +91,10 @@ _REFERENCES: dict[type, Reference] = {
     NormalTied: lambda f, k, x, s: _normal(f.means[k], f.covariance, x, s),
     Poisson: lambda f, k, x, s: _sum(stats.poisson.logpmf(x[s], f.rates[k, s])),
     Product: _product,
+    StudentT: _student_t,
+    StudentTColumns: lambda f, k, x, s: _sum(
+        stats.t.logpdf(x[s], f.dofs[k, s], f.locations[k, s], f.scales[k, s])
+    ),
 }
 
 

@@ -168,6 +168,9 @@ def test_inferred_schemas_survive_json(frame: pl.DataFrame) -> None:
 
 
 PARIS = pd.Timestamp("2020-07-01 12:00", tz="Europe/Paris")
+GRADES = pd.CategoricalDtype(["lo", "mid", "hi"], ordered=True)
+YEARS = [datetime.date(2020, 1, 1), None, datetime.date(2021, 1, 1)]
+HOURS = np.array(["2020-01-01T10", "NaT", "2021-01-01T00"], dtype="M8[s]")
 PANDAS = {
     "int8": pd.Series([1, 5, 2], dtype="int8"),
     "Int64": pd.Series([1, None, 2**60], dtype="Int64"),
@@ -179,14 +182,14 @@ PANDAS = {
     "object": pd.Series(["a", None, "b"], dtype=object),
     "str": pd.Series(["a", None, "b"], dtype="str"),
     "string": pd.Series(["a", None, "b"], dtype="string"),
-    "ordered category": pd.Series(["lo", None, "hi"], dtype=pd.CategoricalDtype(["lo", "mid", "hi"], ordered=True)),
+    "ordered category": pd.Series(["lo", None, "hi"], dtype=GRADES),
     "category of integers": pd.Series([3, 1, 3], dtype="category"),
-    "datetime64[ns]": pd.Series(np.array(["2020-01-01T10:00", "NaT", "2021-01-01"], dtype="M8[ns]")),
-    "datetime64[s]": pd.Series(np.array(["2020-01-01T10:00:01", "NaT", "2021-01-01"], dtype="M8[s]")),
+    "datetime64[ns]": pd.Series(HOURS.astype("M8[ns]")),
+    "datetime64[s]": pd.Series(HOURS),
     "time zone": pd.Series([PARIS, pd.NaT, PARIS + pd.Timedelta("3h")]),
-    "object days": pd.Series([datetime.date(2020, 1, 1), None, datetime.date(2021, 1, 1)], dtype=object),
+    "object days": pd.Series(YEARS, dtype=object),
     "int64[pyarrow]": pd.Series([1, None, 5], dtype="int64[pyarrow]"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("dtype", PANDAS)
@@ -434,7 +437,7 @@ def test_decoding_follows_the_kind_and_the_index_of_a_table() -> None:
     assert list(encoding.decode(X, like=frame).index) == list("wxyz")
     assert list(encoding.decode(X[:2], like=frame).index) == [0, 1]
     assert isinstance(encoding.decode(X, like=PEOPLE.to_arrow()), pa.Table)
-    with pytest.raises(UsageError, match="no kind of table 'panda'.*'pandas'"):
+    with pytest.raises(UsageError, match=r"no kind of table 'panda'.*'pandas'"):
         encoding.decode(X, like="panda")
 
 
@@ -491,7 +494,7 @@ def test_labels_are_coded_and_rows_without_one_are_minus_one() -> None:
     assert codes.dtype == np.intp
     assert codes.tolist() == [1, -1, 0, -1]
     assert encoding.decode_column("sex", codes).to_list() == ["m", None, "f", None]
-    with pytest.raises(DataError, match="row 2 .*'x' is none of its 2 levels"):
+    with pytest.raises(DataError, match=r"row 2 .*'x' is none of its 2 levels"):
         encoding.encode_column("sex", ["m", "x"])
     with pytest.raises(UsageError, match="identifier, which has no codes"):
         encoding.encode_column("id", [1])

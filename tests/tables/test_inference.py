@@ -219,7 +219,7 @@ def test_stated_kinds_have_to_fit() -> None:
             infer_schema(frame, kinds=kinds)  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="no column 'y'"):
         infer_schema(frame, kinds={"y": "count"})
-    with pytest.raises(UsageError, match="'counts'.*'count'"):
+    with pytest.raises(UsageError, match=r"'counts'.*'count'"):
         infer_schema(frame, kinds={"x": "counts"})  # type: ignore[dict-item]
     with pytest.raises(DataError, match="no rows"):
         infer_schema(frame[:0])
@@ -242,7 +242,7 @@ def test_blocks_say_the_same_as_the_whole(tmp_path: Any) -> None:
                 datetime.date(2020, 1, 1) + datetime.timedelta(int(i))
                 for i in rng.integers(0, 99, n)
             ],
-            "moment": ["2020-01-31 10:%02d" % i for i in rng.integers(0, 60, n)],
+            "moment": [f"2020-01-31 10:{i:02d}" for i in rng.integers(0, 60, n)],
             "late": [None] * (n - 1) + [2.5],
             "same": [7] * n,
         }
@@ -257,8 +257,8 @@ def test_blocks_say_the_same_as_the_whole(tmp_path: Any) -> None:
     whole = infer_schema(frame)
     in_blocks = infer_schema(scan_table(path, block_rows=64))
     assert [c.kind for c in whole] == [
-        "continuous", "continuous", "count", "category", "category", "boolean", "identifier", "text",
-        "date", "date", "constant", "constant",
+        "continuous", "continuous", "count", "category", "category", "boolean", "identifier",
+        "text", "date", "date", "constant", "constant",
     ]  # fmt: skip
     for one, other in zip(whole, in_blocks, strict=True):
         assert one.kind == other.kind, one.name

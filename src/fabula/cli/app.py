@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
@@ -42,8 +43,19 @@ app = App(
 _COMMANDS = (
     fit, sample, score, predict, impute, condition, compare, schema, show, models, plot, demo,
 )  # fmt: skip
+
+
+def _help_of(command: Callable[..., None]) -> str:
+    """The docstring without its table of parameters, each paragraph on one line.
+
+    The terminal breaks the lines where it ends, not where the source did.
+    """
+    text = (inspect.getdoc(command) or "").partition("\nParameters\n")[0].strip()
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 for _place, _command in enumerate(_COMMANDS):
-    app.command(_command, sort_key=_place)
+    app.command(_command, sort_key=_place, help=_help_of(_command))
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

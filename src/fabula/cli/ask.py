@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["impute", "predict", "score"]
 
 Keep = Annotated[
-    bool, Parameter("--keep", help="Write the columns of DATA in front of the answers.")
+    bool, Parameter("--keep", show_default=False, help="Write the columns of DATA in front of the answers.")
 ]
 
 
@@ -39,8 +39,9 @@ def score(
     outliers: Annotated[
         bool,
         Parameter(
+            show_default=False,
             help="Add the tail probability: the share of all rows of the model that are no more "
-            "probable than this one. Small is strange."
+            "probable than this one. Small is strange.",
         ),
     ] = False,
     keep: Keep = False,
@@ -50,7 +51,7 @@ def score(
     force: Force = False,
     reading: ReadingOptions = Reading(),  # noqa: B008 - a frozen value
 ) -> None:
-    """Say how probable each row is under a model: log densities in nats.
+    """Say how probable each row is, in nats.
 
     Empty cells are integrated out. The mean over all rows is said on standard error.
 
@@ -103,7 +104,7 @@ def predict(
     force: Force = False,
     reading: ReadingOptions = Reading(),  # noqa: B008 - a frozen value
 ) -> None:
-    """Say which class each row belongs to, how sure that is, and what to do about it.
+    """Say which class each row is, how surely, and what to do about it.
 
     Writes the most probable class and the probability of each; with --costs also the decision
     with the smallest expected cost. For a model without classes it is the component.
@@ -169,9 +170,9 @@ def impute(
     force: Force = False,
     reading: ReadingOptions = Reading(),  # noqa: B008 - a frozen value
 ) -> None:
-    """Fill the empty cells of a table from what a model knows about each row.
+    """Fill the empty cells of a table.
 
-    Cells that were seen stay as they are. For anything that is computed on from here, use several
+    What a cell may hold is told by the other cells of its row. Cells that were seen stay as they are. For anything that is computed on from here, use several
     draws: means look more certain than they are.
 
     Parameters
@@ -197,8 +198,14 @@ def impute(
             filled = loaded.estimator.impute(frame, how, draws, random_state=seed)
     tables = filled if isinstance(filled, list) else [filled]
     before, after = count_missing(frame), count_missing(tables[0])
-    left = f"; {after:,} are in columns that the model does not know" if after else ""
-    note(f"Filled {before - after:,} of {before:,} empty cells{left}.")
+    note(f"Filled {before - after:,} of {before:,} empty cells.")
+    unlabelled = frame[loaded.target].null_count() if loaded.target in frame.columns else 0
+    if loaded.classifies and unlabelled:
+        note(
+            f"{unlabelled:,} rows have no {loaded.target!r}: `fabula predict` says what it may be."
+        )
+    if after > unlabelled:
+        note(f"{after - unlabelled:,} empty cells are in columns that the model does not know.")
     if draws is not None:
         number = [pl.lit(i + 1).alias("draw") for i in range(draws)]
         tables = [table.select(n, pl.all()) for n, table in zip(number, tables, strict=True)]

@@ -82,7 +82,7 @@ def fit(
     force: Force = False,
     reading: ReadingOptions = Reading(),  # noqa: B008 - a frozen value
 ) -> None:
-    """Fit a model to a table, and write it to a file.
+    """Fit a model to a table.
 
     Empty cells are integrated out, so that no row has to be left out or repaired. What was fitted
     is said on standard error; --json says it on standard output.

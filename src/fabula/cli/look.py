@@ -27,7 +27,10 @@ def schema(
     force: Force = False,
     reading: ReadingOptions = Reading(),  # noqa: B008 - a frozen value
 ) -> None:
-    """Say what the columns of a table are: kinds, values, missing cells.
+    """Say what the columns of a table are.
+
+    Kind, values and missing cells of each; -o writes it as JSON, which can be edited and given to
+    `fit --schema`.
 
     Parameters
     ----------
@@ -49,7 +52,9 @@ def schema(
 
 
 def show(model: str, /, *, json: Json = False) -> None:
-    """Say what is in a model file: its history, its columns and its parameters.
+    """Say what is in a model file.
+
+    Its history, its classes, and what each column looks like in each class.
 
     Parameters
     ----------
@@ -58,20 +63,19 @@ def show(model: str, /, *, json: Json = False) -> None:
     """
     from fabula.cli._models import load_model
     from fabula.persistence import describe
-    from fabula.report.parameters import describe_model, parameter_rows
+    from fabula.report.parameters import describe_model, story_to_dict
 
     found = describe(model)
     loaded = load_model(model)
     names = loaded.class_names
     if json:
-        rows = parameter_rows(loaded.estimator, names, limit=None)
-        write_json({**found, "parameters": [row._asdict() for row in rows]})
+        write_json({**found, "parameters": story_to_dict(loaded.estimator.story_)})
         return
     print(describe_model(model, found, loaded.estimator, names, loaded.target))
 
 
 def models(*, json: Json = False) -> None:
-    """Show which models there are, and which questions each of them answers."""
+    """List the models and the questions each of them answers."""
     from fabula.cli._capabilities import capabilities
     from fabula.report import plain_table
 

@@ -24,7 +24,10 @@ def sample(
     given: Given = None,
     components: Annotated[
         bool,
-        Parameter(help="For a model without classes: add which component told each row."),
+        Parameter(
+            show_default=False,
+            help="For a model without classes: add which component told each row.",
+        ),
     ] = False,
     output: Out = None,
     seed: Seed = 0,
@@ -32,7 +35,9 @@ def sample(
     json: Json = False,
     force: Force = False,
 ) -> None:
-    """Draw new rows from a model, in the forms and ranges of the table that it was fitted to.
+    """Draw new rows from a model.
+
+    They have the forms and ranges of the table that the model was fitted to, and its class.
 
     Parameters
     ----------
@@ -72,7 +77,7 @@ def condition(
     json: Json = False,
     force: Force = False,
 ) -> None:
-    """Write the model of what is left open once something is given: "what if?".
+    """Write the model that is left once something is given: what if?
 
     Columns with a value are settled and disappear; so do those with an interval or a set. The
     result answers every question about the other columns under that condition. How probable the

@@ -37,9 +37,7 @@ def find_patterns(x: Rows) -> Patterns:
     is_first[:1] = True
     is_first[1:] = ordered[1:] != ordered[:-1]
     starts = np.flatnonzero(is_first)
-    return Patterns(
-        observed[order[starts]], order, np.append(starts, len(x)).astype(np.intp)
-    )
+    return Patterns(observed[order[starts]], order, np.append(starts, len(x)).astype(np.intp))
 
 
 def order_by_pattern(x: Rows) -> NDArray[np.intp]:

@@ -203,7 +203,9 @@ def _fit_temperature(
         penalty = 0.5 * (log_inverse / _SPREAD_OF_LOG_TEMPERATURE) ** 2
         return float(weights @ (evidence - beta * of_truth)) + penalty
 
-    best = minimize_scalar(objective, bounds=(-12.0, 12.0), method="bounded", options={"xatol": 1e-8})
+    best = minimize_scalar(
+        objective, bounds=(-12.0, 12.0), method="bounded", options={"xatol": 1e-8}
+    )
     return TemperatureMap(float(np.exp(best.x)))
 
 

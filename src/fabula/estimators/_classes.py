@@ -109,9 +109,7 @@ class ClassModel(ClassQuestions):
         self._accept(fitted.story, fitted.report)
         return self
 
-    def partial_fit(
-        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Learn from one more piece of the data; what was learned before is kept.
 
         The statistics of all pieces are added up, so the result is that of one fit to all of
@@ -150,12 +148,8 @@ class ClassModel(ClassQuestions):
             self._bank = pooled.select(np.zeros(len(self.classes_), dtype=np.intp))
             self._prior = self._choose_prior(x, known, weights, self._bank)
             self._statistics = None
-        start = Mixture(
-            np.full(len(self.classes_), -np.log(len(self.classes_))), self._bank
-        )
-        piece = fitting.known_statistics(
-            start, fitting.blocks_of(self._bank, x, known, weights)
-        )
+        start = Mixture(np.full(len(self.classes_), -np.log(len(self.classes_))), self._bank)
+        piece = fitting.known_statistics(start, fitting.blocks_of(self._bank, x, known, weights))
         self._accumulate(start, piece)
         return self
 
@@ -191,9 +185,7 @@ class ClassModel(ClassQuestions):
     def _accumulate(self, start: Mixture, piece: MixtureStatistics) -> None:
         total = piece if self._statistics is None else self._statistics + piece
         self._statistics = total
-        self._accept(
-            start.maximise(total, self._prior), Report((), True, "closed form", 1, 0.0)
-        )
+        self._accept(start.maximise(total, self._prior), Report((), True, "closed form", 1, 0.0))
 
     def _adopt(self, family: Family, priors: Any, classes: Any) -> Self:
         """Become a fitted model with the given parameters, over plain columns 0 … d-1."""
@@ -217,9 +209,7 @@ class ClassModel(ClassQuestions):
     def _template(self, x: Any, known: Codes, weights: FloatArray | None) -> Family:
         raise NotImplementedError
 
-    def _family_prior(
-        self, x: Any, known: Codes, weights: FloatArray | None, bank: Family
-    ) -> Any:
+    def _family_prior(self, x: Any, known: Codes, weights: FloatArray | None, bank: Family) -> Any:
         raise NotImplementedError
 
     def _needs_em(self, x: Any) -> bool:
@@ -255,9 +245,7 @@ class ClassModel(ClassQuestions):
     def _read_weights(self, sample_weight: Any, x: Any) -> FloatArray | None:
         if sample_weight is None:
             return None
-        weights = _check_sample_weight(
-            sample_weight, x, dtype=np.float64, ensure_non_negative=True
-        )
+        weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
         if not weights.sum() > 0:
             raise DataError("sample_weight is zero for every row: nothing is left to learn from.")
         return np.asarray(weights)
@@ -291,4 +279,4 @@ class ClassModel(ClassQuestions):
         if np.any(priors < 0) or not np.isclose(priors.sum(), 1.0, atol=1e-6):
             raise UsageError("priors must not be negative and must sum to 1.")
         with np.errstate(divide="ignore"):
-            return np.log(priors / priors.sum())
+            return np.asarray(np.log(priors / priors.sum()))

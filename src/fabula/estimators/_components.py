@@ -18,7 +18,7 @@ from fabula.estimators._table import adopt_encoding
 from fabula.families.base import Family
 from fabula.learning import fitting
 from fabula.learning.em import Report, expectation_maximisation
-from fabula.learning.starts import START_NAMES, start_features, start_responsibilities
+from fabula.learning.starts import START_NAMES, Start, start_features, start_responsibilities
 from fabula.structures.mixture import Mixture, MixturePrior
 
 __all__ = ["ComponentModel"]
@@ -27,14 +27,14 @@ __all__ = ["ComponentModel"]
 _ROWS_TO_START = 20_000
 
 
-class ComponentModel(DensityMixin, TableQuestions):  # type: ignore[misc]
+class ComponentModel(DensityMixin, TableQuestions):
     """A mixture whose components are hidden."""
 
     n_components: int
     max_iter: int
     tol: float
     n_init: int
-    init_params: str
+    init_params: Start
     warm_start: bool
     random_state: Any
 
@@ -141,7 +141,11 @@ class ComponentModel(DensityMixin, TableQuestions):  # type: ignore[misc]
             # k-means mostly ends where it ended before; later starts have to differ to be worth it.
             how = "k-means++" if i and self.init_params == "kmeans" else self.init_params
             shares = start_responsibilities(
-                features, self.n_components, how, row_weights, rng  # type: ignore[arg-type]
+                features,
+                self.n_components,
+                how,
+                row_weights,
+                rng,
             )
             if row_weights is not None:
                 shares *= row_weights[:, None]

@@ -252,7 +252,7 @@ class TableQuestions(TableEstimator):
         return classify.class_probabilities(self.story_, x)
 
 
-class ClassQuestions(ClassifierMixin, TableQuestions):  # type: ignore[misc]
+class ClassQuestions(ClassifierMixin, TableQuestions):
     """Questions about the class."""
 
     classes_: np.ndarray
@@ -260,7 +260,7 @@ class ClassQuestions(ClassifierMixin, TableQuestions):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, (n,)."""
         codes = self.predict_proba(X).argmax(axis=1)
-        return self.classes_[codes]
+        return np.asarray(self.classes_[codes])
 
     def predict_log_proba(self, X: Any) -> FloatArray:
         """Log posterior probability (n, K) of every class, in nats."""
@@ -368,7 +368,7 @@ class ClassQuestions(ClassifierMixin, TableQuestions):  # type: ignore[misc]
         )
 
     def _name_members(self, members: np.ndarray) -> np.ndarray:
-        return self.classes_[members]
+        return np.asarray(self.classes_[members])
 
 
 def wants_estimate(prior: Any, X: Any) -> bool:

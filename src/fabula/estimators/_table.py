@@ -15,7 +15,15 @@ from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.core.regions import Interval, OneOf, Region
 from fabula.tables.encoding import Field, TableEncoding
 
-__all__ = ["Columns", "TableEstimator", "adopt_columns", "adopt_encoding", "is_frame", "read_target", "take_rows"]
+__all__ = [
+    "Columns",
+    "TableEstimator",
+    "adopt_columns",
+    "adopt_encoding",
+    "is_frame",
+    "read_target",
+    "take_rows",
+]
 
 # Beyond this, somebody who hands in a sparse matrix does not want it dense.
 _MOST_BYTES_MADE_DENSE = 2 * 2**30
@@ -81,7 +89,7 @@ class Columns:
         }
 
 
-class TableEstimator(BaseEstimator):  # type: ignore[misc]
+class TableEstimator(BaseEstimator):
     """What every estimator over tables shares: reading rows, naming columns, giving them back."""
 
     _numeric_only = False
@@ -122,7 +130,9 @@ class TableEstimator(BaseEstimator):  # type: ignore[misc]
         if "story_" not in state["learned"]:
             raise DataError(f"what a {cls.__name__} learned has no story")
         learned = dict(state["learned"])
-        columns = [Field(name, kind, levels, word) for name, kind, levels, word in learned.pop("columns_")]
+        columns = [
+            Field(name, kind, levels, word) for name, kind, levels, word in learned.pop("columns_")
+        ]
         if len(columns) != learned["story_"].n_columns:
             raise DataError(
                 f"the story has {learned['story_'].n_columns} columns, the table {len(columns)}"
@@ -369,7 +379,7 @@ def _refuse_infinities(x: Any, estimator: Any) -> Any:
 
 
 def read_target(
-    y: Any, n: int, *, unlabelled: Any = -1, classes: Sequence[Any] | None = None
+    y: Any, n: int, *, unlabelled: Any = -1, classes: Any = None
 ) -> tuple[np.ndarray, Codes]:
     """Classes in sorted order, and the code of each row's label, -1 where there is none.
 

@@ -52,7 +52,7 @@ class _DiscriminantAnalysis(ClassModel):
 
 
 @storable("estimator/linear_discriminant_analysis")
-class LinearDiscriminantAnalysis(  # type: ignore[misc]
+class LinearDiscriminantAnalysis(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, _DiscriminantAnalysis
 ):
     """Normal classes that share one covariance: the boundary between them is linear.
@@ -146,8 +146,9 @@ class LinearDiscriminantAnalysis(  # type: ignore[misc]
             self.coef_, self.intercept_ = weights, constants
 
     def decision_function(self, X: Any) -> FloatArray:
-        """Log-odds (n,) of the second class over the first; log p(class, row) up to a constant
-        shared by the row, (n, K), where there are more than two.
+        """Log-odds (n,) of the second class over the first, or one score a class (n, K).
+
+        With more than two classes the scores are log p(class, row) up to what the row shares.
         """
         x = self._read(X)
         if np.isnan(x).any():

@@ -127,7 +127,9 @@ class GenerativeClassifier(ClassQuestions):
         )
         log_weights = self._log_weights(counts)
         story = ClassConditional(log_weights, tuple(m.story_ for m in self.estimators_))
-        report = Report((), True, "closed form", 1, sum(m.report_.seconds for m in self.estimators_))
+        report = Report(
+            (), True, "closed form", 1, sum(m.report_.seconds for m in self.estimators_)
+        )
         if (known < 0).any():
             story, report = self._learn_unlabelled(story, x, known, weights)
         self.report_ = report
@@ -160,7 +162,7 @@ class GenerativeClassifier(ClassQuestions):
 
     def _log_weights(self, counts: np.ndarray) -> np.ndarray:
         if self.priors is None:
-            return np.log(np.maximum(counts / counts.sum(), 1e-300))
+            return np.asarray(np.log(np.maximum(counts / counts.sum(), 1e-300)))
         priors = np.asarray(self.priors, dtype=np.float64)
         if priors.shape != counts.shape or np.any(priors < 0) or not np.isclose(priors.sum(), 1.0):
             raise UsageError(

@@ -51,10 +51,10 @@ class MixtureModel(ComponentModel):
     >>> import polars as pl
     >>> from fabula import MixtureModel
     >>> table = pl.DataFrame(
-    ...     {"height": [1.6, 1.7, None, 1.8, 1.9, 1.65] * 5, "sex": ["f", "f", "f", "m", "m", "f"] * 5}
+    ...     {"size": [1.6, 1.7, None, 1.8, 1.9, 1.6] * 5, "sex": ["f", "f", "f", "m", "m", "f"] * 5}
     ... )
     >>> model = MixtureModel(2, random_state=0).fit(table)
-    >>> model.impute(table)["height"].null_count()
+    >>> model.impute(table)["size"].null_count()
     0
     """
 

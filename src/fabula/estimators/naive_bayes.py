@@ -93,18 +93,14 @@ class NaiveBayes(ClassModel):
             labelled = (codes[:, None] == np.arange(n_classes)).astype(np.float64)
             if weights is not None:
                 labelled *= weights[rows][:, None]
-            return labelled
+            return np.asarray(labelled)
 
         fields = self.columns_.fields
         names = choose_families(fields, x, self.families, shares)
-        self.families_ = {
-            field.column: name for field, name in zip(fields, names, strict=True)
-        }
+        self.families_ = {field.column: name for field, name in zip(fields, names, strict=True)}
         return product_template(fields, names)
 
-    def _family_prior(
-        self, x: Any, known: Codes, weights: FloatArray | None, bank: Family
-    ) -> Any:
+    def _family_prior(self, x: Any, known: Codes, weights: FloatArray | None, bank: Family) -> Any:
         return bank.pseudo_observations(self.prior_strength) if self.prior_strength else None
 
     def _needs_em(self, x: Any) -> bool:

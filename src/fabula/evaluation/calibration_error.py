@@ -39,7 +39,6 @@ from fabula.evaluation.reflected_kernel import (
     bin_linearly,
     cosine_coefficients,
     fixed_point,
-    smooth,
 )
 from fabula.evaluation.resampling import bootstrap_weights, generator, group_codes
 from fabula.evaluation.results import Result
@@ -183,8 +182,9 @@ def expected_calibration_error(
         for residual, index in zip(residuals, bins, strict=True):
             # The same seed for every class: the classes of one resample are the same rows.
             weights = bootstrap_weights(group, n_bootstrap, np.random.default_rng(seed))
+            parts = _split(residual, index)
             for draw, w in enumerate(weights):
-                simulated[:, draw] += _binned_at_strengths(residual, index, w) / len(pairs)
+                simulated[:, draw] += _binned_at_strengths(parts, index, w) / len(pairs)
         calibrated = _calibrated(measure, codes, stated, kind, n_bootstrap, seed + 1)
     else:
         calibrated = np.empty(0)
@@ -212,8 +212,8 @@ def smooth_calibration_error(
     Parameters
     ----------
     y, probabilities, kind, groups, confidence, n_bootstrap, random_state
-        As for :func:`expected_calibration_error`, and the interval is built in the same way with
-        the smoothed residual in the place of the bin's mean.
+        As for :func:`expected_calibration_error`, and so is the interval: residuals are split
+        in bins of equal mass, 15 or n^(1/3) of them, which are finer than the kernel.
 
     Returns
     -------
@@ -234,7 +234,8 @@ def smooth_calibration_error(
         for (_, p), residual, sigma in zip(pairs, residuals, values, strict=True):
             grid = _Grid.for_bandwidth(p, sigma)
             rng = np.random.default_rng(seed)
-            at_strengths, at_truth = grid.resample(residual, sigma, group, n_bootstrap, rng)
+            bins = equal_mass_bins(p, max(15, round(p.size ** (1 / 3))))
+            at_strengths, at_truth = grid.resample(residual, bins, sigma, group, n_bootstrap, rng)
             simulated += at_strengths / len(pairs)
             true += at_truth / len(pairs)
             grids.append(grid)
@@ -271,15 +272,21 @@ def _binned(residual: Floats, bins: NDArray[np.intp]) -> float:
     return float(np.abs(np.bincount(bins, weights=residual)).sum() / residual.size)
 
 
-def _binned_at_strengths(residual: Floats, bins: NDArray[np.intp], weights: Floats) -> Floats:
+def _binned_at_strengths(
+    parts: tuple[Floats, Floats], bins: NDArray[np.intp], weights: Floats
+) -> Floats:
+    signal, noise = (np.bincount(bins, weights=weights * part) for part in parts)
+    totals = np.abs(_STRENGTHS[:, None] * signal + noise).sum(axis=1)
+    return np.asarray(totals / weights.sum())
+
+
+def _split(residual: Floats, bins: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Mean residual of each row's bin, and what is left of the row."""
     count = np.bincount(bins)
     mean = np.bincount(bins, weights=residual) / np.maximum(count, 1)
     # Taking off the bin's own mean shrinks the noise by (n - 1) / n in variance; give it back.
     noise = (residual - mean[bins]) * np.sqrt(count / np.maximum(count - 1, 1))[bins]
-    signal = np.bincount(bins, weights=weights, minlength=count.size) * mean
-    drawn = np.bincount(bins, weights=weights * noise, minlength=count.size)
-    totals = np.abs(_STRENGTHS[:, None] * signal + drawn).sum(axis=1)
-    return np.asarray(totals / weights.sum())
+    return mean[bins], noise
 
 
 @dataclass(frozen=True)
@@ -305,24 +312,21 @@ class _Grid:
     def resample(
         self,
         residual: Floats,
+        bins: NDArray[np.intp],
         sigma: float,
         group: NDArray[np.intp],
         n_bootstrap: int,
         rng: np.random.Generator,
     ) -> tuple[Floats, Floats]:
         """Errors (strengths, resamples) of resampled rows, and (strengths,) without noise."""
-        width = max(sigma, 1e-9)
-        density = smooth(self.coefficients(np.ones_like(residual)), width)
-        curve = smooth(self.coefficients(residual), width) / np.maximum(density, 1e-12)
-        signal = curve[self.left] * (1 - self.share) + curve[self.left + 1] * self.share
-        noise = residual - signal
+        signal, noise = _split(residual, bins)
         signals = np.empty((n_bootstrap, self.n_cells + 1))
         noises = np.empty_like(signals)
         for draw, weights in enumerate(bootstrap_weights(group, n_bootstrap, rng)):
             weights *= residual.size / weights.sum()
             signals[draw] = self.coefficients(weights * signal)
             noises[draw] = self.coefficients(weights * noise)
-        start, rows = np.full(n_bootstrap, width), []
+        start, rows = np.full(n_bootstrap, max(sigma, 1e-9)), []
         for strength in _STRENGTHS:
             start = fixed_point(strength * signals + noises, start=start)
             rows.append(start)

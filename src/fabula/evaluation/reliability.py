@@ -30,6 +30,8 @@ from fabula.evaluation.results import Result
 __all__ = ["ReliabilityCurve", "reliability_curve"]
 
 _GRID = 512
+# Fewer rows than this under the kernel and the curve would be their noise.
+_FEWEST_ROWS = 10
 # Below this width the curve would follow single rows; σ* itself is what the error reports.
 _SMALLEST_WIDTH = 0.015
 
@@ -53,8 +55,8 @@ class ReliabilityCurve(Result):
     smooth_probability : (m,)
         Grid on [0, 1].
     smooth_frequency, smooth_low, smooth_high : (m,)
-        Kernel estimate of the frequency with its bootstrap band; NaN where hardly any
-        probability was stated.
+        Kernel estimate of the frequency with its bootstrap band; NaN where fewer than 10 rows
+        lie under the kernel.
     smooth_density : (m,)
         Density of the stated probabilities; it integrates to 1.
     bandwidth : float
@@ -217,8 +219,8 @@ def _smooth_curve(
     """Frequency (m,), density (m,) and band (2, m) on the grid."""
     n = happened.size
     left, share = bin_linearly(probability, _GRID)
-    # Where a smoothed density holds less than one row within one width, there is no curve.
-    enough = 1.0 / (n * width * np.sqrt(2 * np.pi))
+    # n · density · σ√(2π) is the sum of the kernel over the rows, as if each counted up to 1.
+    enough = _FEWEST_ROWS / (n * width * np.sqrt(2 * np.pi))
 
     def curve(weights: Floats) -> tuple[Floats, Floats]:
         masses = [weights / n, weights * happened / n]

@@ -6,6 +6,7 @@ from fabula.families.base import Family, Statistics, UnivariateColumns
 from fabula.families.bernoulli import Bernoulli
 from fabula.families.categorical import Categorical
 from fabula.families.exponential import Exponential
+from fabula.families.factor import NormalFactor
 from fabula.families.gamma import Gamma
 from fabula.families.log_normal import LogNormal
 from fabula.families.multinomial import Multinomial
@@ -15,6 +16,8 @@ from fabula.families.normal_spherical import NormalSpherical
 from fabula.families.poisson import Poisson
 from fabula.families.priors import CovariancePrior
 from fabula.families.product import Product
+from fabula.families.student_t import StudentT
+from fabula.families.student_t_columns import StudentTColumns
 
 __all__ = [
     "Bernoulli",
@@ -26,11 +29,14 @@ __all__ = [
     "LogNormal",
     "Multinomial",
     "NormalDiagonal",
+    "NormalFactor",
     "NormalFull",
     "NormalSpherical",
     "NormalTied",
     "Poisson",
     "Product",
     "Statistics",
+    "StudentT",
+    "StudentTColumns",
     "UnivariateColumns",
 ]

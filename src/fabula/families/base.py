@@ -152,5 +152,5 @@ class UnivariateColumns(Family):
         )
 
     def univariate_part(self, column: int) -> tuple[UnivariateColumns, int] | None:
-        """This bank itself: all of its columns are independent."""
+        """The bank itself: all of its columns are independent."""
         return self, column

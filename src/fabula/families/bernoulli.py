@@ -63,6 +63,12 @@ class Bernoulli(IndependentColumns):
         probabilities = np.divide(ones, counts, out=self.probabilities.copy(), where=counts > 0)
         return Bernoulli(np.clip(probabilities, _SMALLEST_PROBABILITY, 1.0 - _SMALLEST_PROBABILITY))
 
+    def uniform_prior(self) -> ColumnStatistics:
+        """Half a row for each of the two levels (Jeffreys 1946)."""
+        return ColumnStatistics(
+            np.ones_like(self.probabilities), (np.full_like(self.probabilities, 0.5),)
+        )
+
     def level_probabilities(self, column: int) -> FloatArray:
         """Probabilities (K, 2) of 0 and of 1."""
         ones = self.probabilities[:, column]

@@ -215,7 +215,9 @@ class Categorical(UnivariateColumns):
         """Probabilities (K, C) of the listed levels, without the unseen slot, summing to 1."""
         levels = self.probabilities[:, self._slice(column)][:, :-1]
         totals = levels.sum(axis=1, keepdims=True)
-        return np.where(totals > 0, levels / np.where(totals > 0, totals, 1.0), 1.0 / max(levels.shape[1], 1))
+        return np.where(
+            totals > 0, levels / np.where(totals > 0, totals, 1.0), 1.0 / max(levels.shape[1], 1)
+        )
 
     def log_mass(self, column: int, region: Region) -> FloatArray:
         """Log probability (K,) of a set of levels."""

@@ -110,16 +110,12 @@ def pattern_algebra(covariances: FloatArray, observed: Mask) -> Conditional:
     return Conditional(precisions, log_determinants(cholesky), regressions, conditional)
 
 
-def condition_rows(
-    covariance: FloatArray, observed: Mask
-) -> tuple[FloatArray, FloatArray]:
+def condition_rows(covariance: FloatArray, observed: Mask) -> tuple[FloatArray, FloatArray]:
     """One member, one pattern: gain (m, o) and covariance (m, m) of missing given observed."""
     o, m = np.flatnonzero(observed), np.flatnonzero(~observed)
     between = covariance[np.ix_(m, o)]
     gain = (
-        np.linalg.solve(covariance[np.ix_(o, o)], between.T).T
-        if len(o)
-        else np.zeros((len(m), 0))
+        np.linalg.solve(covariance[np.ix_(o, o)], between.T).T if len(o) else np.zeros((len(m), 0))
     )
     rest = covariance[np.ix_(m, m)] - gain @ between.T
     return gain, 0.5 * (rest + rest.T)

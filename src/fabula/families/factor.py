@@ -9,7 +9,7 @@ columns, and what is left is exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
@@ -37,6 +37,27 @@ __all__ = ["NormalFactor", "PreparedFactor"]
 
 
 @dataclass(frozen=True)
+class Latent:
+    """What some rows say about z under one member."""
+
+    means: FloatArray  # (n, q) E[z | x]
+    projected: FloatArray  # (n, q) Λᵀ ψ⁻¹ (x − μ)
+    covariances: FloatArray  # (P, q, q) of z given what a pattern shows
+    log_determinants: FloatArray  # (P,) log |M|
+    place: NDArray[np.intp]  # (n,) the pattern of each row
+
+    def of(self, rows: NDArray[np.intp]) -> Latent:
+        """The same for some of the rows."""
+        return Latent(
+            self.means[rows],
+            self.projected[rows],
+            self.covariances,
+            self.log_determinants,
+            self.place[rows],
+        )
+
+
+@dataclass(frozen=True)
 class PreparedFactor:
     """A block of rows with zeros where cells are missing, and the patterns of what is seen."""
 
@@ -44,22 +65,13 @@ class PreparedFactor:
     seen: Mask | None  # (n, d), None where nothing is missing
     patterns: Mask  # (P, d)
     place: NDArray[np.intp]  # (n,) the pattern of each row
+    # What the last `log_prob` found of z under each member and the next `statistics` takes up.
+    recent: list[tuple[NormalFactor, list[Latent]]] = field(
+        default_factory=list, compare=False, repr=False
+    )
 
     def __len__(self) -> int:
         return len(self.cells)
-
-
-@dataclass(frozen=True)
-class _Latent:
-    """What some rows say about z under one member."""
-
-    whitened: FloatArray  # (n, d) (x − μ)/√ψ, 0 where missing
-    means: FloatArray  # (n, q) E[z | x]
-    explained: FloatArray  # (n,) how much of the squared length of ``whitened`` is due to z
-    covariances: FloatArray  # (P, q, q) of z given what is seen
-    log_determinants: FloatArray  # (P,) log |M|
-    patterns: Mask  # (P, d)
-    place: NDArray[np.intp]  # (n,)
 
 
 @storable("family/normal_factor")
@@ -133,6 +145,18 @@ class NormalFactor(Family):
         """(K, d, q) Λ/√ψ."""
         return self.loadings / np.sqrt(self.noise)[:, :, None]
 
+    @cached_property
+    def _products(self) -> FloatArray:
+        """(K, d, q(q + 1)/2) products of the scaled loadings of each column."""
+        q = self.n_factors
+        return np.array([product_features(scaled)[:, 1 + q :] for scaled in self._scaled_loadings])
+
+    @cached_property
+    def _whole_rows(self) -> tuple[FloatArray, FloatArray]:
+        """V = M⁻¹ (K, q, q) and log |M| (K,) of rows in which every column is seen."""
+        scaled = self._scaled_loadings
+        return _inverse_and_log_determinant(np.swapaxes(scaled, 1, 2) @ scaled)
+
     # Probability ------------------------------------------------------------------------------
 
     def prepare(self, x: Rows | PreparedFactor) -> PreparedFactor:
@@ -152,51 +176,64 @@ class NormalFactor(Family):
     def log_prob(self, x: Rows | PreparedFactor) -> LogProbabilities:
         """Log density in nats (n, K), O(d q) a row; missing cells are integrated out."""
         prepared = self.prepare(x)
+        seen = prepared.patterns.astype(np.float64)
         out = np.empty((len(prepared), self.n_members), dtype=prepared.cells.dtype)
+        latents = []
         for k in range(self.n_members):
-            latent = self._latent(prepared, k)
-            seen = latent.patterns.astype(np.float64)
+            whitened = self._whiten(prepared, k)
+            latent = self._latent(prepared, k, whitened)
             constants = seen @ (LOG_2_PI + np.log(self.noise[k])) + latent.log_determinants
-            square = np.einsum("nd,nd->n", latent.whitened, latent.whitened)
-            out[:, k] = -0.5 * (constants[latent.place] + (square - latent.explained))
+            explained = np.einsum("nq,nq->n", latent.means, latent.projected)
+            square = np.einsum("nd,nd->n", whitened, whitened) - explained
+            out[:, k] = -0.5 * (constants[latent.place] + square)
+            latents.append(latent)
+        prepared.recent[:] = [(self, latents)]
         return out
 
     def latent_means(self, x: Rows | PreparedFactor) -> FloatArray:
         """E[z | row, member], (n, K, q); a row without cells has 0."""
         prepared = self.prepare(x)
-        means = [self._latent(prepared, k).means for k in range(self.n_members)]
+        means = [
+            self._latent(prepared, k, self._whiten(prepared, k)).means
+            for k in range(self.n_members)
+        ]
         return np.stack(means, axis=1)
 
-    def _latent(
-        self, prepared: PreparedFactor, k: int, used: NDArray[np.intp] | None = None
-    ) -> _Latent:
-        """The posterior of z under member k, for all rows or for some."""
-        cells, seen = prepared.cells, prepared.seen
-        patterns, place = prepared.patterns, prepared.place
-        if used is not None and len(used) < len(prepared):
-            cells, seen = cells[used], None if seen is None else seen[used]
-            chosen, place = np.unique(place[used], return_inverse=True)
-            patterns = patterns[chosen]
-        dtype = cells.dtype
-        whitened = cells - self.means[k].astype(dtype)
+    def _whiten(
+        self, prepared: PreparedFactor, k: int, used: NDArray[np.intp] | slice = slice(None)
+    ) -> FloatArray:
+        """(x − μ)/√ψ of some rows, 0 where cells are missing."""
+        dtype = prepared.cells.dtype
+        whitened = prepared.cells[used] - self.means[k].astype(dtype)
         whitened *= (1.0 / np.sqrt(self.noise[k])).astype(dtype)
-        if seen is not None:
-            whitened *= seen
-        scaled = self._scaled_loadings[k]
-        projected = (whitened @ scaled.astype(dtype)).astype(np.float64)
-        covariances, log_dets = _posterior_covariances(scaled, patterns)
-        if len(covariances) == 1:
-            means = projected @ covariances[0]
+        if prepared.seen is not None:
+            whitened *= prepared.seen[used]
+        return np.asarray(whitened)
+
+    def _latent(
+        self,
+        prepared: PreparedFactor,
+        k: int,
+        whitened: FloatArray,
+        used: NDArray[np.intp] | slice = slice(None),
+    ) -> Latent:
+        """The posterior of z under member k for rows that `_whiten` gave."""
+        projected = (whitened @ self._scaled_loadings[k].astype(whitened.dtype)).astype(np.float64)
+        if prepared.seen is None:
+            covariances, log_dets = (part[k : k + 1] for part in self._whole_rows)
+            means, place = projected @ covariances[0], prepared.place[used]
         else:
+            patterns, place = np.unique(prepared.place[used], return_inverse=True)
+            seen = prepared.patterns[patterns].astype(np.float64)
+            covariances, log_dets = _inverse_and_log_determinant(
+                unpack_products(seen @ self._products[k], self.n_factors)
+            )
             means = np.matmul(covariances[place], projected[:, :, None])[:, :, 0]
-        explained = np.einsum("nq,nq->n", means, projected)
-        return _Latent(whitened, means, explained, covariances, log_dets, patterns, place)
+        return Latent(means, projected, covariances, log_dets, place)
 
     # Learning ---------------------------------------------------------------------------------
 
-    def statistics(
-        self, x: Rows | PreparedFactor, weights: Responsibilities
-    ) -> FactorStatistics:
+    def statistics(self, x: Rows | PreparedFactor, weights: Responsibilities) -> FactorStatistics:
         """Expected sums of 1, z and zzᵀ and of their products with the cells that are seen.
 
         Rows whose weight is 0 cost nothing, so that known members do each their own work only.
@@ -204,16 +241,17 @@ class NormalFactor(Family):
         prepared = self.prepare(x)
         (k_members, d), q = self.means.shape, self.n_factors
         n_products = 1 + q + q * (q + 1) // 2
-        any_missing = prepared.seen is not None
+        dtype, recent = prepared.cells.dtype, self._recent(prepared)
         latent_sums = np.zeros((k_members, n_products))
-        gram = np.zeros((k_members, d if any_missing else 1, n_products))
+        gram = np.zeros((k_members, 1 if prepared.seen is None else d, n_products))
         cross, squares = np.zeros((k_members, d, 1 + q)), np.zeros((k_members, d))
         for k in range(k_members):
             used = np.flatnonzero(weights[:, k])
             if len(used) == 0:
                 continue
             weight = weights[used, k].astype(np.float64)
-            latent = self._latent(prepared, k, used)
+            whitened = self._whiten(prepared, k, used)
+            latent = recent[k].of(used) if recent else self._latent(prepared, k, whitened, used)
             products = product_features(latent.means) * weight[:, None]
             spread = latent.covariances[:, *np.triu_indices(q)]
             totals = np.bincount(latent.place, weight, minlength=len(spread))
@@ -222,16 +260,23 @@ class NormalFactor(Family):
             if prepared.seen is None:
                 gram[k, 0] = latent_sums[k]
             else:
-                gram[k] = prepared.seen[used].T.astype(np.float64) @ products
-                gram[k, :, 1 + q :] += (latent.patterns * totals[:, None]).T @ spread
-            deviations = np.sqrt(self.noise[k])
-            whitened = latent.whitened
-            mixed = whitened.T @ products[:, : 1 + q].astype(whitened.dtype)
-            cross[k] = mixed.astype(np.float64) * deviations[:, None]
+                products[:, 1 + q :] += weight[:, None] * spread[latent.place]
+                seen = prepared.seen[used].astype(dtype)
+                gram[k] = seen.T @ products.astype(dtype)
+            mixed = whitened.T @ products[:, : 1 + q].astype(dtype)
+            cross[k] = mixed.astype(np.float64) * np.sqrt(self.noise[k])[:, None]
             whitened *= whitened
-            squares[k] = (weight.astype(whitened.dtype) @ whitened) * self.noise[k]
-        origin = self.means.astype(prepared.cells.dtype).astype(np.float64)
+            squares[k] = (weight.astype(dtype) @ whitened) * self.noise[k]
+        origin = self.means.astype(dtype).astype(np.float64)
         return FactorStatistics(latent_sums, gram, cross, squares, origin)
+
+    def _recent(self, prepared: PreparedFactor) -> list[Latent] | None:
+        """What the last `log_prob` left of this bank; it is forgotten here."""
+        try:
+            owner, latents = prepared.recent.pop()
+        except IndexError:
+            return None
+        return latents if owner is self else None
 
     def maximise(
         self, statistics: FactorStatistics, prior: CovariancePrior | None = None
@@ -314,7 +359,7 @@ class NormalFactor(Family):
         prepared = self.prepare(row)
         means, loadings = [], []
         for k in range(self.n_members):
-            latent = self._latent(prepared, k)
+            latent = self._latent(prepared, k, self._whiten(prepared, k))
             means.append(self.means[k, rest] + self.loadings[k, rest] @ latent.means[0])
             loadings.append(self.loadings[k, rest] @ np.linalg.cholesky(latent.covariances[0]))
         return (
@@ -329,7 +374,7 @@ class NormalFactor(Family):
         prepared = self.prepare(filled)
         for k in np.unique(members[gaps.any(axis=1)]):
             mine = np.flatnonzero((members == k) & gaps.any(axis=1))
-            latent = self._latent(prepared, k, mine)
+            latent = self._latent(prepared, k, self._whiten(prepared, k, mine), mine)
             means = latent.means
             if rng is not None:
                 roots = np.linalg.cholesky(latent.covariances)[latent.place]
@@ -361,7 +406,7 @@ class NormalFactor(Family):
         mean, variance = np.empty(len(members)), np.empty(len(members))
         for k in np.unique(members):
             mine = np.flatnonzero(members == k)
-            latent = self._latent(prepared, k, mine)
+            latent = self._latent(prepared, k, self._whiten(prepared, k, mine), mine)
             loading = self.loadings[k, column]
             mean[mine] = self.means[k, column] + latent.means @ loading
             spread = latent.covariances @ loading @ loading
@@ -369,16 +414,9 @@ class NormalFactor(Family):
         return draw_truncated_normal(mean, np.sqrt(variance), low, high, rng)
 
 
-def _posterior_covariances(scaled: FloatArray, patterns: Mask) -> tuple[FloatArray, FloatArray]:
-    """V = M⁻¹ (P, q, q) and log |M| (P,) for the columns that each pattern shows."""
-    q = scaled.shape[1]
-    if len(patterns) == 1:
-        shown = scaled[patterns[0]]
-        precisions = (shown.T @ shown)[None]
-    else:
-        products = product_features(scaled)[:, 1 + q :]
-        precisions = unpack_products(patterns.astype(np.float64) @ products, q)
-    precisions = precisions + np.eye(q)
+def _inverse_and_log_determinant(gram: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(I + gram)⁻¹ and log |I + gram| of matrices (…, q, q)."""
+    precisions = gram + np.eye(gram.shape[-1])
     log_dets = log_determinants(np.linalg.cholesky(precisions))
     inverse = np.linalg.inv(precisions)
     return 0.5 * (inverse + np.swapaxes(inverse, -1, -2)), log_dets

@@ -70,7 +70,7 @@ class PreparedColumns:
     """Sufficient statistics of a block of rows, with zeros where a cell is missing."""
 
     features: FloatArray  # (n, F·d), the F statistics side by side
-    observed: FloatArray | None  # (n, d) of 0 and 1, None where nothing is missing
+    observed: FloatArray | None  # (n, d) of 0 and 1, None where every cell is seen and possible
     base: FloatArray | None  # (n,) Σ log h(x), -inf where a cell is impossible
     origin: FloatArray | None
 
@@ -126,7 +126,7 @@ class IndependentColumns(UnivariateColumns):
         """Sufficient statistics of every cell, computed once for all passes over the block."""
         if isinstance(x, PreparedColumns):
             return x
-        values, missing, base = self._cells(x)
+        values, unused, base = self._cells(x)
         origin = self._origin()
         if origin is not None:
             # Rounded as the cells are, so that exactly what is taken off here is put back later.
@@ -137,29 +137,31 @@ class IndependentColumns(UnivariateColumns):
         features = self._features(values)
         stacked = features[0] if len(features) == 1 else np.concatenate(features, axis=1)
         observed = None
-        if missing is not None:
-            observed = (~missing).astype(stacked.dtype)
+        if unused is not None:
+            observed = (~unused).astype(stacked.dtype)
             stacked = (stacked.reshape(len(x), len(features), -1) * observed[:, None, :]).reshape(
                 stacked.shape
             )
         return PreparedColumns(stacked, observed, base, origin)
 
     def _cells(self, x: Rows) -> tuple[Rows, Mask | None, FloatArray | None]:
-        """Cells on their scale, which of them are missing (None: none), and log h of each.
+        """Cells on their scale, which of them say nothing (None: none), and log h of each.
 
-        Where a cell is missing or impossible, a value inside the support stands in for it.
+        A missing cell has log h = 0, an impossible one -inf; nothing else is taken from either,
+        and a value inside the support stands in for it.
         """
-        missing = np.isnan(x)
-        any_missing = bool(missing.any())
-        values = np.where(missing, _INSIDE, x) if any_missing else x
+        unused = np.isnan(x)
+        any_unused = bool(unused.any())
+        values = np.where(unused, _INSIDE, x) if any_unused else x
         base = self._base(values)
         if base is not None:
+            if any_unused:
+                base = np.where(unused, 0.0, base)
             impossible = np.isneginf(base)
             if impossible.any():
+                unused, any_unused = unused | impossible, True
                 values = np.where(impossible, _INSIDE, values)
-            if any_missing:
-                base = np.where(missing, 0.0, base)
-        return self._scale(values), (missing if any_missing else None), base
+        return self._scale(values), (unused if any_unused else None), base
 
     def log_prob(self, x: Rows | PreparedColumns) -> LogProbabilities:
         """Log density in nats (n, K); missing cells drop out."""
@@ -177,17 +179,21 @@ class IndependentColumns(UnivariateColumns):
 
     def log_prob_columns(self, x: Rows) -> FloatArray:
         """Log density of each cell by itself (n, K, d); 0 where the cell is missing."""
-        values, missing, base = self._cells(np.asarray(x, dtype=np.float64))
-        origin = self._origin()
-        if origin is not None:
-            values = values - origin
-        natural, constant = self._natural(origin)
-        cells = np.broadcast_to(constant, (len(x), *constant.shape)).copy()
-        for feature, parameter in zip(self._features(values), natural, strict=True):
-            cells += feature[:, None, :] * parameter
+        values, unused, base = self._cells(np.asarray(x, dtype=np.float64))
+        cells = np.empty((len(values), self.n_members, self.n_columns))
+        for k in range(self.n_members):
+            member = self._take([k], slice(None))
+            origin = member._origin()  # of one member, where nothing cancels
+            natural, constant = member._natural(origin)
+            features = member._features(values if origin is None else values - origin)
+            cells[:, k] = constant + sum(
+                feature * parameter for feature, parameter in zip(features, natural, strict=True)
+            )
+        if unused is not None:
+            cells[np.broadcast_to(unused[:, None, :], cells.shape)] = 0.0
         if base is not None:
             cells += base[:, None, :]
-        return cells if missing is None else np.where(missing[:, None, :], 0.0, cells)
+        return cells
 
     # Learning ---------------------------------------------------------------------------------
 

@@ -207,6 +207,11 @@ class Multinomial(Family):
         counts = strength * self.n_columns * self.probabilities
         return WordStatistics(counts, nothing, nothing, nothing)
 
+    def uniform_prior(self) -> WordStatistics:
+        """Half a count for each word (Jeffreys 1946)."""
+        nothing = np.zeros(self.n_members)
+        return WordStatistics(np.full_like(self.probabilities, 0.5), nothing, nothing, nothing)
+
     def log_prior(self, prior: WordStatistics | None) -> float:
         """Log Dirichlet density of the probabilities, up to a constant."""
         return 0.0 if prior is None else float((prior.words * self._log_probabilities).sum())

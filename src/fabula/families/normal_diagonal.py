@@ -125,9 +125,7 @@ class NormalDiagonal(IndependentColumns):
         return norm(self.means[members, column], np.sqrt(self.variances[members, column]))
 
     def _take(self, members: Any, columns: Any) -> NormalDiagonal:
-        return NormalDiagonal(
-            self.means[members][:, columns], self.variances[members][:, columns]
-        )
+        return NormalDiagonal(self.means[members][:, columns], self.variances[members][:, columns])
 
 
 def largest_ratio(dtype: np.dtype[Any]) -> float:

@@ -6,6 +6,7 @@ import numpy as np
 
 from fabula.core.arrays import FloatArray, Responsibilities, Rows
 from fabula.core.errors import UsageError
+from fabula.core.threads import single_threaded_blas
 from fabula.families.factor import NormalFactor
 from fabula.families.factor_learning import LEAST_NOISE_SHARE
 from fabula.families.normal_diagonal import resolution
@@ -50,15 +51,24 @@ def principal_start(
     """
     if n_factors < 1:
         raise UsageError(f"The number of factors must be at least 1, not {n_factors}.")
-    total = weights.sum(axis=1)
-    pooled = _member(x, total, n_factors, rng)
-    _, everything, _ = pooled
-    floor = np.maximum(LEAST_NOISE_SHARE * everything, 1e-24)
+    with single_threaded_blas():
+        return _start(x, weights, n_factors, rng, isotropic)
+
+
+def _start(
+    x: Rows,
+    weights: Responsibilities,
+    n_factors: int,
+    rng: np.random.Generator,
+    isotropic: bool,
+) -> NormalFactor:
+    _, spread, *_ = everything = _centred(x, weights.sum(axis=1))
+    floor = np.maximum(LEAST_NOISE_SHARE * spread, 1e-24)
     members = []
     for k in range(weights.shape[1]):
-        mean, variance, loadings = (
-            _member(x, weights[:, k], n_factors, rng) if weights[:, k].any() else pooled
-        )
+        mine = _centred(x, weights[:, k]) if weights[:, k].any() else everything
+        mean, variance, rows, n_rows = mine
+        loadings = _loadings(rows, n_rows, n_factors, rng)
         explained = (loadings**2).sum(axis=1)
         noise = np.maximum(variance - explained, LEAST_NOISE_SHARE * explained)
         noise = np.maximum(noise, np.maximum(floor, resolution(mean)))
@@ -67,35 +77,43 @@ def principal_start(
     return NormalFactor(means, loadings, noise, isotropic)
 
 
-def _member(
-    x: Rows, weights: FloatArray, n_factors: int, rng: np.random.Generator
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Mean (d,), variance (d,) and loadings (d, q) of one member."""
-    d = x.shape[1]
-    loadings = np.zeros((d, n_factors))
+def _centred(x: Rows, weights: FloatArray) -> tuple[FloatArray, FloatArray, Rows, float]:
+    """Mean and variance (d,) of the rows, √w times rows about the mean, and Σ w."""
     used = np.flatnonzero(weights)
-    if len(used) == 0:
-        return np.zeros(d), np.ones(d), loadings
     rows = x[used]  # a copy, which is worked on in place
+    if len(used) == 0:
+        return np.zeros(x.shape[1]), np.ones(x.shape[1]), rows, 1.0
     weight = weights[used].astype(rows.dtype)
+    total = float(weights[used].sum())
+    counts: FloatArray = np.full(x.shape[1], total)
     missing = np.isnan(rows)
-    counts = np.full(d, float(weights[used].sum()))
-    if missing.any():
+    any_missing = bool(missing.any())
+    if any_missing:
         counts = counts - weight @ missing
         np.copyto(rows, 0.0, where=missing)
-    mean = (weight @ rows) / np.maximum(counts, 1e-300)
+    counts = np.maximum(counts, 1e-300)
+    mean = (weight @ rows) / counts
     rows -= mean.astype(rows.dtype)
     rows *= np.sqrt(weight)[:, None]
-    np.copyto(rows, 0.0, where=missing)
+    if any_missing:
+        np.copyto(rows, 0.0, where=missing)
     squares = np.einsum("nd,nd->d", rows, rows).astype(np.float64)
+    return mean.astype(np.float64), squares / counts, rows, total
+
+
+def _loadings(rows: Rows, n_rows: float, n_factors: int, rng: np.random.Generator) -> FloatArray:
+    """Loadings (d, q) of weighted rows about their mean."""
+    n, d = rows.shape
+    loadings = np.zeros((d, n_factors))
+    if n == 0:
+        return loadings
     singular, directions = leading_directions(rows, n_factors, rng)
     q = len(singular)
-    rows_counted = float(weights[used].sum())
-    eigenvalues = singular**2 / rows_counted
-    rest = max(float(squares.sum()) / rows_counted - float(eigenvalues.sum()), 0.0)
-    noise = rest / (d - q) if d > q else 0.0
+    eigenvalues = singular**2 / n_rows
+    trace = float(np.einsum("nd,nd->", rows, rows)) / n_rows
+    noise = max(trace - float(eigenvalues.sum()), 0.0) / (d - q) if d > q else 0.0
     loadings[:, :q] = directions.T * np.sqrt(np.maximum(eigenvalues - noise, 0.0))
-    return mean.astype(np.float64), squares / np.maximum(counts, 1e-300), loadings
+    return loadings
 
 
 def leading_directions(

@@ -25,9 +25,7 @@ class ProductStatistics:
     parts: tuple[Any, ...]
 
     def __add__(self, other: ProductStatistics) -> ProductStatistics:
-        return ProductStatistics(
-            tuple(a + b for a, b in zip(self.parts, other.parts, strict=True))
-        )
+        return ProductStatistics(tuple(a + b for a, b in zip(self.parts, other.parts, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,9 @@ class Product(Family):
 
     def __post_init__(self) -> None:
         if not self.parts or len(self.parts) != len(self.columns):
-            raise UsageError("A product needs as many groups of columns as parts, and at least one.")
+            raise UsageError(
+                "A product needs as many groups of columns as parts, and at least one."
+            )
         if len({part.n_members for part in self.parts}) != 1:
             raise UsageError("All parts of a product must have the same number of members.")
         every = sorted(j for group in self.columns for j in group)
@@ -155,17 +155,13 @@ class Product(Family):
             )
         )
 
-    def maximise(
-        self, statistics: ProductStatistics, prior: ProductPrior | None = None
-    ) -> Product:
+    def maximise(self, statistics: ProductStatistics, prior: ProductPrior | None = None) -> Product:
         """Each part by itself."""
         priors = prior.parts if prior is not None else (None,) * len(self.parts)
         return Product(
             tuple(
                 part.maximise(mine, its_prior)
-                for part, mine, its_prior in zip(
-                    self.parts, statistics.parts, priors, strict=True
-                )
+                for part, mine, its_prior in zip(self.parts, statistics.parts, priors, strict=True)
             ),
             self.columns,
         )
@@ -182,9 +178,7 @@ class Product(Family):
         """Sum over the parts."""
         if prior is None:
             return 0.0
-        return sum(
-            part.log_prior(mine) for part, mine in zip(self.parts, prior.parts, strict=True)
-        )
+        return sum(part.log_prior(mine) for part, mine in zip(self.parts, prior.parts, strict=True))
 
     def sample(self, members: Members, rng: np.random.Generator) -> Rows:
         """One row a member, (n, d)."""
@@ -207,7 +201,11 @@ class Product(Family):
         """A product over ``columns`` of what ``shrink`` leaves of each part."""
         parts, groups = [], []
         for p, part in enumerate(self.parts):
-            wanted = [(i, self._places[int(j)][1]) for i, j in enumerate(columns) if self._places[int(j)][0] == p]
+            wanted = [
+                (i, self._places[int(j)][1])
+                for i, j in enumerate(columns)
+                if self._places[int(j)][0] == p
+            ]
             if wanted:
                 parts.append(shrink(part, [within for _, within in wanted]))
                 groups.append(tuple(i for i, _ in wanted))

@@ -132,9 +132,7 @@ class StudentT(Family):
 
     # Learning ---------------------------------------------------------------------------------
 
-    def statistics(
-        self, x: Rows | PreparedDense, weights: Responsibilities
-    ) -> StudentTMoments:
+    def statistics(self, x: Rows | PreparedDense, weights: Responsibilities) -> StudentTMoments:
         """Moments of completed rows weighted by E[u | observed cells] = (ν + p) / (ν + δ).
 
         Here p is the number of observed cells and δ their squared distance; given u, missing

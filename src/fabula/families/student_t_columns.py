@@ -154,9 +154,7 @@ class StudentTColumns(UnivariateColumns):
             parts = (u, moved, moved * centred, excess)
             sums[:, k] = [np.broadcast_to(counts, self.n_columns), *(weight @ p for p in parts)]
         counts, scaled, first, second, excess = sums
-        return TColumnStatistics(
-            counts, scaled, first, second, excess, origin.astype(np.float64)
-        )
+        return TColumnStatistics(counts, scaled, first, second, excess, origin.astype(np.float64))
 
     def maximise(
         self, statistics: TColumnStatistics, prior: CovariancePrior | None = None

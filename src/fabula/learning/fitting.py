@@ -78,7 +78,7 @@ def known_statistics(story: Mixture, blocks: Blocks) -> MixtureStatistics:
     """Statistics of labelled rows under their labels; unlabelled rows count nothing."""
     classes = np.arange(story.n_classes)
 
-    def clamped(block: Block) -> MixtureStatistics:
+    def clamped(block: Block) -> Any:
         assert block.known is not None
         responsibilities = (block.known[:, None] == classes).astype(np.float64)
         if block.weights is not None:

@@ -54,7 +54,7 @@ def start_responsibilities(
     n = len(features)
     if start == "random":
         shares = rng.random((n, n_components))
-        return shares / shares.sum(axis=1, keepdims=True)
+        return np.asarray(shares / shares.sum(axis=1, keepdims=True))
     seed = int(rng.integers(2**31 - 1))
     if start == "kmeans":
         labels = _kmeans_labels(features, n_components, weights, seed)

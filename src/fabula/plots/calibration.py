@@ -116,6 +116,7 @@ def _histogram(axes: Axes, curve: ReliabilityCurve, color: str) -> None:
         curve.histogram_counts, curve.histogram_edges, fill=True, color=lighten(color, 0.35)
     )
     axes.set_ylim(bottom=0)
+    axes.tick_params(labelbottom=True)
     axes.locator_params(axis="y", nbins=3)
     stated = {
         "positive": "stated probability",

@@ -261,7 +261,7 @@ def _ticks(axes: Axes, column: DrawnColumn, which: str) -> None:
     elif column.is_date:
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-        locator = AutoDateLocator(maxticks=4)  # type: ignore[no-untyped-call]
+        locator = AutoDateLocator(minticks=2, maxticks=5)  # type: ignore[no-untyped-call]
         axis.set_major_locator(locator)
         axis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     else:

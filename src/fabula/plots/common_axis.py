@@ -32,6 +32,10 @@ class DrawnColumn:
     limits: tuple[float, float]
 
 
+def _names(table: Any) -> tuple[Any, ...]:
+    return tuple(table) if isinstance(table, Mapping) else as_table(table).names
+
+
 def wanted_columns(data: Any, columns: Sequence[Any] | None, max_columns: int) -> list[Any]:
     """Names of the columns to draw, checked against the table."""
     names = _names(data)

@@ -70,9 +70,10 @@ def cost_curve(
     _threshold_axis(axes)
     if quantity == "cost":
         axes.set_ylabel("expected cost per case\n(false alarm + missed case = 1)")
-        # Above the better default nobody would decide; the rest of its lines is cut off.
+        # Where one default is worse than the other nobody would choose it: cut that off.
         best = np.minimum(first.treat_all, first.treat_none).max()
-        axes.set_ylim(0, 1.35 * max(best, max(line.cost.max() for line in lines)))
+        axes.set_ylim(0, 1.2 * max(best, max(line.cost.max() for line in lines)))
+        _name_defaults(axes, first)
     else:
         axes.set_ylabel("net benefit (true positives per case)")
         axes.set_ylim(-0.15 * first.prevalence, 1.08 * first.prevalence)
@@ -97,9 +98,10 @@ def _draw(
         ("treat none", nobody, (0, (1, 1))),
     ):
         axes.plot(first.cost_ratios, y, color=GREY, linewidth=1.4, linestyle=dash, label=name)
-        ends.append(float(y[-1]))
-        names.append(name)
-        colors.append(GREY)
+        if not is_cost:
+            ends.append(float(y[-1]))
+            names.append(name)
+            colors.append(GREY)
     for k, line in enumerate(lines):
         name, color = shorten(line.label or "model", 26), class_color(k)
         weight = 1.0 if is_cost else 1 / (1 - line.thresholds)
@@ -114,6 +116,26 @@ def _draw(
         names.append(name)
         colors.append(color)
     return ends, names, colors
+
+
+def _name_defaults(axes: Axes, curve: CostCurve) -> None:
+    """Name the two defaults where they leave the picture, outside of the wedge they form."""
+    height = 0.93 * axes.get_ylim()[1]
+    x = np.log(curve.cost_ratios)
+    # Treating all gets cheaper as the ratio rises, and treating none dearer.
+    falls = float(np.exp(np.interp(-height, -curve.treat_all, x)))
+    rises = float(np.exp(np.interp(height, curve.treat_none, x)))
+    for name, place, side in (("treat all", falls, "right"), ("treat none", rises, "left")):
+        axes.annotate(
+            name,
+            (place, height),
+            xytext=(-6 if side == "right" else 6, 0),
+            textcoords="offset points",
+            ha=side,
+            va="center",
+            color=GREY,
+            fontsize=9,
+        )
 
 
 def _threshold_axis(axes: Axes) -> None:

@@ -172,7 +172,7 @@ def _draw(
         axes.text(
             length + 0.015 * room * side,
             place,
-            f"{length:+.2f}",
+            _nats(length),
             va="center",
             ha="left" if side > 0 else "right",
             fontsize=8.5,
@@ -186,11 +186,16 @@ def _draw(
     axes.set_ylim(places[-1] - 0.6, 0.7)
     first, second = (shorten(label, 20) for label in labels)
     axes.set_xlabel(f"nats  (← for {second}   |   for {first} →)")
+    # At the right, because a long line may reach over the names of the columns.
     axes.set_title(
-        f"together {log_odds:+.2f} nats: probability of {first} against {second} "
-        f"{_percent(probability)}",
+        f"together {_nats(log_odds)} nats: {first} against {second} {_percent(probability)}",
         fontsize=10,
+        loc="right",
     )
+
+
+def _nats(length: float) -> str:
+    return f"{length:+.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _percent(probability: float) -> str:

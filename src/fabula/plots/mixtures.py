@@ -102,7 +102,7 @@ def components(
     axes.set_ylabel(shorten(column_names[j], 60))
     shares = " and ".join(f"{100 * mass:g} %" for mass in sorted(masses))
     axes.set_title(f"ellipses hold {shares} of each component", fontsize=9, color="#555555")
-    figure.legend(loc="outside right upper")
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0))
     write_title(figure, title)
     return figure
 
@@ -120,8 +120,8 @@ def _points(axes: Axes, rows: NDArray[np.float64], codes: ArrayLike | None) -> N
             *mine.T,
             ".",
             color=GREY if k < 0 else class_color(int(k)),
-            markersize=3.5,
-            alpha=0.5,
+            markersize=5.5,
+            alpha=0.55,
             markeredgewidth=0,
             zorder=1,
         )

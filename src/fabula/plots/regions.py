@@ -175,7 +175,7 @@ def decision_regions(
     axes.set_ylim(up[0], up[-1])
     axes.set_xlabel(names[0])
     axes.set_ylabel(names[1])
-    figure.legend(loc="outside right upper", handletextpad=0.3)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), handletextpad=0.3)
     write_title(figure, title)
     return figure
 
@@ -188,7 +188,7 @@ def _crossings(grid: NDArray[np.float64], joint: NDArray[np.float64]) -> list[fl
         ahead = joint[i : i + 2, best[i]] - joint[i : i + 2, best[i + 1]]
         share = ahead[0] / (ahead[0] - ahead[1]) if ahead[0] != ahead[1] else 0.5
         # Far out all densities vanish and the order of the curves is rounding.
-        if joint[i].max() > 1e-6 * joint.max():
+        if joint[i].max() > 1e-4 * joint.max():
             borders.append(float(grid[i] + share * (grid[i + 1] - grid[i])))
     return borders
 

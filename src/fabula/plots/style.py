@@ -103,7 +103,9 @@ def new_figure(width: float, height: float) -> Figure:
     """Figure of this size in inches that lays itself out."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.07, w_pad=0.05)  # type: ignore[union-attr, call-arg]
+    return figure
 
 
 def class_color(k: int) -> str:
@@ -187,6 +189,8 @@ def label_lines(
     """
     if not labels:
         return
+    low, high = sorted(axes.get_ylim())
+    shown = [low <= height <= high for height in heights]
     transform = axes.transScale + axes.transLimits
     x_end = axes.get_xlim()[1]
     wanted = np.array([transform.transform((x_end, h))[1] for h in heights])
@@ -194,7 +198,7 @@ def label_lines(
     height_in_points = axes.get_figure().get_size_inches()[1] * 72 * axes.get_position().height  # type: ignore[union-attr]
     gap = 1.25 * size / height_in_points
     placed = _spread(np.clip(wanted, 0.0, 1.0), gap)
-    for label, y, target, color in zip(labels, placed, wanted, colors, strict=True):
+    for label, y, target, color, inside in zip(labels, placed, wanted, colors, shown, strict=True):
         axes.annotate(
             label,
             xy=(1.0, target),
@@ -205,7 +209,10 @@ def label_lines(
             color=color,
             fontsize=size,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": lighten(color, 0.5), "lw": 0.7, "shrinkB": 0},
+            # A line that left the axes has no end to point at.
+            arrowprops={"arrowstyle": "-", "color": lighten(color, 0.5), "lw": 0.7, "shrinkB": 0}
+            if inside
+            else None,
         )
 
 
@@ -226,6 +233,8 @@ def _spread(wanted: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
             total = weight + n_before
             blocks.append([(mean * weight + before * n_before) / total, total])
     fitted = np.concatenate([np.full(int(count), mean) for mean, count in blocks])
+    spaced = np.maximum(fitted + offset, offset)
+    spaced = np.minimum(spaced, (1.0 - offset)[::-1]) if offset[-1] < 1 else offset / offset[-1]
     placed = np.empty_like(wanted)
-    placed[order] = fitted + offset
+    placed[order] = spaced
     return placed

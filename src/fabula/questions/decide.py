@@ -29,7 +29,7 @@ class Decisions:
     def labels(self, rejected: Any = None) -> np.ndarray:
         """Names of the chosen actions, with ``rejected`` where the row is left to somebody else."""
         names = np.array([*self.names, rejected], dtype=object)
-        return names[self.actions]
+        return np.asarray(names[self.actions])
 
 
 def decide(

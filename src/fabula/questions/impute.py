@@ -56,9 +56,9 @@ def impute(
             filled[rows, j] = mean[rows, j]
             if how == "mode":
                 filled[rows, j] = _most_probable_numbers(story, x[rows], int(j), mean[rows, j])
-    for j, n_levels in categories.items():
-        rows = np.flatnonzero(missing[:, j])
-        filled[rows, j] = _most_probable_levels(story, x[rows], j, n_levels)
+    for column, n_levels in categories.items():
+        rows = np.flatnonzero(missing[:, column])
+        filled[rows, column] = _most_probable_levels(story, x[rows], column, n_levels)
     return filled
 
 
@@ -69,9 +69,11 @@ def _most_probable_levels(story: Any, x: Rows, column: int, n_levels: int) -> Fl
         part = story.family.univariate_part(column)
         if part is not None:
             bank, within = part
-            return (responsibilities @ bank.level_probabilities(within)).argmax(axis=1).astype(float)
+            return (
+                (responsibilities @ bank.level_probabilities(within)).argmax(axis=1).astype(float)
+            )
     scores = _scores_at(story, x, column, np.arange(n_levels, dtype=np.float64)[:, None])
-    return scores.argmax(axis=0).astype(float)
+    return np.asarray(scores.argmax(axis=0), dtype=np.float64)
 
 
 def _most_probable_numbers(

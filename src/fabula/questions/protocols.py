@@ -26,7 +26,9 @@ DensityKind = Literal["exact", "bound", "estimate", "implicit"]
 class HasDensity(Protocol):
     """Tells the log density of rows."""
 
-    def log_prob(self, x: Rows) -> FloatArray: ...
+    def log_prob(self, x: Rows) -> FloatArray:
+        """Log density of rows (n,), nats."""
+        ...
 
 
 @runtime_checkable
@@ -36,29 +38,39 @@ class ClassifiesRows(Protocol):
     log_weights: FloatArray
 
     @property
-    def n_classes(self) -> int: ...
+    def n_classes(self) -> int:
+        """Number of classes or components."""
+        ...
 
-    def log_joint(self, x: Rows, known: Codes | None = None) -> FloatArray: ...
+    def log_joint(self, x: Rows, known: Codes | None = None) -> FloatArray:
+        """Log p(row, class), (n, K)."""
+        ...
 
-    def posterior(
-        self, x: Rows, known: Codes | None = None
-    ) -> tuple[FloatArray, Responsibilities]: ...
+    def posterior(self, x: Rows, known: Codes | None = None) -> tuple[FloatArray, Responsibilities]:
+        """Log evidence (n,) and class probabilities (n, K)."""
+        ...
 
 
 @runtime_checkable
 class SamplesRows(Protocol):
     """Tells new rows, and what explains each."""
 
-    def sample(self, n: int, rng: np.random.Generator) -> tuple[Rows, Members]: ...
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[Rows, Members]:
+        """``n`` rows and what explains each."""
+        ...
 
 
 @runtime_checkable
 class ConditionsColumns(Protocol):
     """Tells the story of some columns, given others or without them."""
 
-    def marginal(self, columns: Sequence[int]) -> Any: ...
+    def marginal(self, columns: Sequence[int]) -> Any:
+        """The story of some columns."""
+        ...
 
-    def condition(self, given: Mapping[int, float | Region]) -> tuple[Any, float]: ...
+    def condition(self, given: Mapping[int, float | Region]) -> tuple[Any, float]:
+        """The story of the other columns, and the log probability of the condition."""
+        ...
 
 
 @runtime_checkable
@@ -67,4 +79,6 @@ class CompletesRows(Protocol):
 
     def complete(
         self, x: Rows, rng: np.random.Generator | None = None, known: Codes | None = None
-    ) -> Rows: ...
+    ) -> Rows:
+        """Rows with their missing cells filled."""
+        ...

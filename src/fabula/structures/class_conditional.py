@@ -85,7 +85,7 @@ class ClassConditional:
     @property
     def n_parameters(self) -> int:
         """Class priors and the parameters of every story."""
-        return self.n_classes - 1 + sum(story.n_parameters for story in self.stories)
+        return self.n_classes - 1 + int(sum(story.n_parameters for story in self.stories))
 
     def prepare(self, block: Block) -> Block:
         """Rows as they are: what one story prepares is no use to another."""
@@ -150,7 +150,7 @@ class ClassConditional:
             return 0.0
         weights = prior.pseudo_count * float(self.log_weights.sum()) if prior.pseudo_count else 0.0
         priors = prior.stories or (None,) * self.n_classes
-        return weights + sum(
+        return weights + sum(  # type: ignore[no-any-return]
             story.log_prior(mine) for story, mine in zip(self.stories, priors, strict=True)
         )
 

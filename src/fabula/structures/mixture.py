@@ -289,7 +289,8 @@ def draw_rows(probabilities: FloatArray, rng: np.random.Generator) -> Members:
     """One component for each row of probabilities (n, K)."""
     cumulative = np.cumsum(probabilities, axis=1)
     uniform = rng.random(len(probabilities))[:, None] * cumulative[:, -1:]
-    return (uniform >= cumulative).sum(axis=1).clip(max=probabilities.shape[1] - 1)
+    chosen = (uniform >= cumulative).sum(axis=1)
+    return np.asarray(chosen.clip(max=probabilities.shape[1] - 1), dtype=np.intp)
 
 
 def normalise(

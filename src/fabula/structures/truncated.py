@@ -200,8 +200,8 @@ class Truncated:
         _, responsibilities = self.posterior(x, known)
         cumulative = np.cumsum(responsibilities, axis=1)
         for _ in range(n_draws):
-            members = (rng.random((len(x), 1)) >= cumulative).sum(axis=1).clip(
-                max=self.n_classes - 1
+            members = (
+                (rng.random((len(x), 1)) >= cumulative).sum(axis=1).clip(max=self.n_classes - 1)
             )
             rows, _ = _truncated_rows(
                 self.mixture.family, members, self.columns, self, rng, given=whole, complete=True

@@ -126,7 +126,7 @@ def find_layout(source: Source, given: TextFormat) -> Layout:
     FileFormatError, UsageError
         See `Source.chunks`.
     """
-    first = next(_pieces(source, given), b"")
+    first = _beginning(source, given)
     if not first.strip():
         raise DataError(f"{source.name} holds no table: all of its lines are empty.")
     separator = given.delimiter or _sniff(first, source, given)
@@ -241,6 +241,18 @@ def _pieces(source: Source, given: TextFormat) -> Iterator[bytes]:
             piece, left = (piece[end:], left - 1) if end else (b"", left)
         if piece:
             yield piece
+
+
+def _beginning(source: Source, given: TextFormat) -> bytes:
+    """The first piece of the file that is not blank; with a line end, if it is the last."""
+    pieces = _pieces(source, given)
+    first = b""
+    for piece in pieces:
+        first += piece
+        if first.strip():
+            break
+    is_whole = next(pieces, None) is None
+    return first + b"\n" if is_whole and not first.endswith(b"\n") else first
 
 
 def _sample(first: bytes, separator: str, quoted: bool, name: str) -> Records:

@@ -113,22 +113,29 @@ def split_records(
     rest, line = b"", first_line
     for piece in pieces:
         rest += piece
+        if b"\n" not in piece:  # no record can end in it
+            _check_length(rest, quoted, name, line)
+            continue
         records = _complete(rest, separator, quoted, line)
         if len(records):
             yield records
             line += records.content.count(b"\n")
             rest = rest[len(records.content) :]
-        if len(rest) > _MAX_RECORD_BYTES:
-            if quoted:
-                raise BadQuoteError(line + rest.count(b"\n", 0, rest.index(b'"')))
-            raise FileFormatError(
-                f"{name}, line {line}: a line of more than 64 MiB, so this is no table."
-            )
+        _check_length(rest, quoted, name, line)
     if rest:
         records = _complete(rest + b"\n", separator, quoted, line)
         if not len(records):
             raise BadQuoteError(line)
         yield records
+
+
+def _check_length(rest: bytes, quoted: bool, name: str, line: int) -> None:
+    if len(rest) > _MAX_RECORD_BYTES:
+        if quoted and b'"' in rest:
+            raise BadQuoteError(line + rest.count(b"\n", 0, rest.index(b'"')))
+        raise FileFormatError(
+            f"{name}, line {line}: a line of more than 64 MiB, so this is no table."
+        )
 
 
 def _complete(text: bytes, separator: str, quoted: bool, first_line: int) -> Records:

@@ -52,7 +52,7 @@ def write_table(
     --------
     >>> import polars as pl
     >>> write_table(pl.DataFrame({"x": [1, None], "y": ["a", "b"]}), "table.csv")
-    >>> print(open("table.csv").read())
+    >>> print(Path("table.csv").read_text())
     x,y
     1,a
     ,b
@@ -65,7 +65,9 @@ def write_table(
         buffer = io.BytesIO()
         _write(table, buffer, suffix, False)
         sys.stdout.flush()
-        sys.stdout.buffer.write(buffer.getvalue())
+        left = buffer.getbuffer()
+        while left:  # unbuffered (PYTHONUNBUFFERED), one call may write a part only
+            left = left[sys.stdout.buffer.write(left) :]
         sys.stdout.buffer.flush()
         return
     place = Path(target)

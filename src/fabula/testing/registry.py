@@ -73,6 +73,13 @@ def _normal_diagonal() -> Family:
     return families.NormalDiagonal(_MEANS, _DEVIATIONS**2)
 
 
+def _normal_factor() -> Family:
+    loadings = np.array([[0.9, -0.8, 1.5, 0.6, -1.0], [0.7, 1.1, 0.5, -0.9, 0.8]])
+    means = np.array([[0.0, 1.0, -2.0, 0.5, 3.0], [2.5, -1.0, 0.5, 1.5, -2.0]])
+    noise = np.array([[0.3, 0.2, 0.9, 0.4, 0.5], [0.25, 0.7, 0.4, 0.3, 0.2]])
+    return families.NormalFactor(means, loadings[:, :, None], noise)
+
+
 def _normal_full() -> Family:
     return families.NormalFull(_MEANS, np.array([_covariance(k) for k in range(3)]))
 
@@ -105,6 +112,16 @@ def _product() -> Family:
     )
 
 
+def _student_t() -> Family:
+    scales = np.array([_covariance(k) for k in range(2)])
+    return families.StudentT(_MEANS[:2], scales, np.array([5.0, 9.0]))
+
+
+def _student_t_columns() -> Family:
+    dofs = np.array([[3.0, 4.0, 3.5], [5.0, 3.0, 8.0]])
+    return families.StudentTColumns(_MEANS[:2], _DEVIATIONS[:2], dofs)
+
+
 FAMILIES: dict[str, Callable[[], Family]] = {
     "bernoulli": _bernoulli,
     "categorical": _categorical,
@@ -113,10 +130,13 @@ FAMILIES: dict[str, Callable[[], Family]] = {
     "log_normal": _log_normal,
     "multinomial": _multinomial,
     "normal_diagonal": _normal_diagonal,
+    "normal_factor": _normal_factor,
     "normal_full": _normal_full,
     "normal_spherical": _normal_spherical,
     "normal_tied": _normal_tied,
     "poisson": _poisson,
     "product": _product,
+    "student_t": _student_t,
+    "student_t_columns": _student_t_columns,
 }
 """Name → how to make a small bank of K ≥ 2 members over d ≥ 2 columns; it draws its own rows."""

@@ -19,6 +19,7 @@ from fabula.testing._instances import (
 __all__ = [
     "completion_keeps_what_was_seen",
     "completion_means_and_draws_agree",
+    "draws_depend_as_their_conditionals_say",
     "draws_fall_where_the_mass_is",
     "draws_have_the_means",
     "truncated_draws_stay_inside",
@@ -45,6 +46,26 @@ def draws_have_the_means(family: Family, rng: np.random.Generator) -> None:
             assert means[j] == levels[k].argmax(), f"column {j} is not filled with its mode"
             for level, probability in enumerate(levels[k]):
                 _assert_share(x[:, j] == level, probability, f"level {level} of column {j}")
+
+
+def draws_depend_as_their_conditionals_say(family: Family, rng: np.random.Generator) -> None:
+    """What is left of a column after its mean given the others has nothing to do with them."""
+    n = 2000
+    for k in range(family.n_members):
+        members = np.full(n, k, dtype=np.intp)
+        x = family.sample(members, rng)
+        centred = x - x.mean(axis=0)
+        for j in range(family.n_columns):
+            held = family.univariate_part(j)
+            if held is not None and levels_of(*held) is not None:
+                continue
+            hidden = x.copy()
+            hidden[:, j] = np.nan
+            rest = x[:, j] - family.complete(hidden, members)[:, j]
+            for other in range(family.n_columns):
+                if other != j:
+                    what = f"what columns {j} and {other} of member {k} share beyond their law"
+                    _assert_mean(rest * centred[:, other], 0.0, what)
 
 
 def draws_fall_where_the_mass_is(family: Family, rng: np.random.Generator) -> None:

@@ -1,0 +1,309 @@
+"""What the pictures of a model and a table show: results gathered for `fabula.plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fabula.cli._models import LoadedModel
+from fabula.core.errors import CannotAnswerError, DataError, UsageError
+from fabula.tables.messages import unknown_column
+
+if TYPE_CHECKING:
+    import polars as pl
+    from matplotlib.figure import Figure
+    from numpy.typing import NDArray
+
+__all__ = [
+    "PICTURES",
+    "draw_components",
+    "draw_contributions",
+    "draw_costs",
+    "draw_densities",
+    "draw_pairs",
+    "draw_regions",
+    "draw_reliability",
+    "telling_columns",
+]
+
+_NUMBERS = ("continuous", "count")
+_ROWS_TO_CHOOSE = 300
+_MOST_PAIRS = 6
+
+
+def draw_pairs(loaded: LoadedModel, frame: pl.DataFrame, columns: Any, seed: int) -> Figure:
+    """Data against as many samples."""
+    from fabula.plots import pairs
+
+    wanted = list(columns or telling_columns(loaded, frame, 4, numbers=False))
+    if len(wanted) > _MOST_PAIRS:
+        raise UsageError(f"--columns names {len(wanted)} columns, of which {_MOST_PAIRS} fit.")
+    _check_columns(loaded, wanted, numbers=False)
+    samples, _ = loaded.estimator.sample(max(frame.height, 200), seed)
+    return pairs(frame, samples, wanted, title="Data, and what the model tells")
+
+
+def draw_densities(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> Figure:
+    """One column in each class."""
+    from fabula.plots import class_densities
+
+    (column,) = _wanted(loaded, frame, columns, 1, "densities")
+    grid = _grid(loaded, frame, column, 400)
+    joint = _joint(loaded, {column: grid})
+    prior = np.exp(loaded.estimator.story_.log_weights)
+    return class_densities(
+        grid,
+        joint / np.maximum(prior, 1e-300),
+        prior,
+        values=_values(frame, column),
+        codes=_codes(loaded, frame),
+        classes=_member_names(loaded),
+        name=column,
+        title=f"What {column} says about {loaded.target}",
+    )
+
+
+def draw_regions(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> Figure:
+    """Posterior probabilities over two columns, the others not known."""
+    from fabula.plots import decision_regions
+
+    across, up = _wanted(loaded, frame, columns, 2, "regions")
+    xs, ys = _grid(loaded, frame, across, 160), _grid(loaded, frame, up, 160)
+    plane = {across: np.tile(xs, len(ys)), up: np.repeat(ys, len(xs))}
+    marginal = loaded.estimator.marginal([across, up])
+    probabilities = marginal.predict_proba(_frame(plane))
+    return decision_regions(
+        xs,
+        ys,
+        probabilities.reshape(len(ys), len(xs), -1),
+        points=np.column_stack([_values(frame, across), _values(frame, up)]),
+        codes=_codes(loaded, frame),
+        classes=_member_names(loaded),
+        names=(across, up),
+        title=f"{loaded.target} from {across} and {up} alone",
+    )
+
+
+def draw_reliability(loaded: LoadedModel, frame: pl.DataFrame) -> Figure:
+    """Stated probabilities against what happened."""
+    from fabula.evaluation.reliability import reliability_curve
+    from fabula.plots import reliability
+
+    codes, probabilities = _labelled(loaded, frame)
+    name = type(loaded.estimator).__name__
+    curve = reliability_curve(codes, probabilities, label=name, random_state=0)
+    return reliability(curve, title=f"Can the probabilities of {loaded.target} be trusted?")
+
+
+def draw_costs(loaded: LoadedModel, frame: pl.DataFrame, positive: str | None) -> Figure:
+    """Costs of deciding by the model, against treating all and treating none."""
+    from fabula.evaluation.costs import cost_curve
+    from fabula.plots import cost_curve as draw
+
+    codes, probabilities = _labelled(loaded, frame)
+    place = _class_place(loaded, positive, -1)
+    name = type(loaded.estimator).__name__
+    curve = cost_curve(codes, probabilities, positive=place, label=name)
+    return draw(curve, title=f"What deciding costs; a case is {loaded.class_names[place]}")
+
+
+def draw_contributions(
+    loaded: LoadedModel, frame: pl.DataFrame, row: int, positive: str | None
+) -> Figure:
+    """How much each column of one row spoke for a class."""
+    from fabula.plots import contributions
+
+    _need_classes(loaded, "contributions")
+    if not 1 <= row <= frame.height:
+        raise UsageError(f"--row is {row}, but DATA has the rows 1 to {frame.height:,}.")
+    chosen = frame[row - 1 : row]
+    found = loaded.estimator.contributions(chosen)
+    place = _class_place(loaded, positive, -1)
+    against = next(k for k in range(len(found.classes)) if k != place)
+    cells = [chosen[str(c)][0] if str(c) in chosen.columns else None for c in found.columns]
+    return contributions(
+        [str(column) for column in found.columns],
+        found.values[0],
+        prior=found.prior,
+        remainder=found.remainder[0],
+        classes=[str(label) for label in found.classes],
+        target=place,
+        against=against,
+        cells=cells,
+        title=f"Row {row}: what spoke for {found.classes[place]}",
+    )
+
+
+def draw_components(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> Figure:
+    """The normal components of a mixture as ellipses over two columns."""
+    from fabula.plots import components
+
+    model = loaded.estimator
+    if not hasattr(model, "covariances_"):
+        raise CannotAnswerError(
+            "plot --kind components",
+            type(model).__name__,
+            "it has no covariances",
+            ("gaussian-mixture", "qda"),
+        )
+    across, up = _wanted(loaded, frame, columns, 2, "components")
+    names = [str(name) for name in model.columns_.names]
+    means, spread = model.means_, np.asarray(model.covariances_)
+    if spread.ndim == 1:
+        spread = np.repeat(spread[:, None], means.shape[1], axis=1)
+    elif spread.shape == (means.shape[1],) * 2 and getattr(model, "covariance_type", "") == "tied":
+        spread = np.repeat(spread[None], len(means), axis=0)
+    data = np.column_stack([_values(frame, name) for name in names])
+    return components(
+        data,
+        means,
+        spread,
+        np.exp(model.story_.log_weights),
+        columns=(names.index(across), names.index(up)),
+        codes=model.predict_proba(frame).argmax(axis=1),
+        labels=_member_names(loaded),
+        names=names,
+        title=f"Components over {across} and {up}",
+    )
+
+
+PICTURES = (
+    "pairs", "densities", "regions", "reliability", "contributions", "costs", "components",
+)  # fmt: skip
+
+
+def telling_columns(
+    loaded: LoadedModel, frame: pl.DataFrame, number: int, *, numbers: bool = True
+) -> list[str]:
+    """The columns that say most about the class; the first ones where there is none."""
+    fields = [field for field in loaded.estimator.columns_.fields if field.word is None]
+    names = [str(f.column) for f in fields if not numbers or f.kind in _NUMBERS]
+    if not hasattr(loaded.estimator, "contributions") or len(names) <= number:
+        return names[:number]
+    found = loaded.estimator.contributions(frame.head(_ROWS_TO_CHOOSE))
+    strength = np.abs(found.values).mean(axis=(0, 1))
+    order = [str(found.columns[i]) for i in np.argsort(-strength, kind="stable")]
+    return [name for name in order if name in names][:number]
+
+
+def _wanted(
+    loaded: LoadedModel, frame: pl.DataFrame, columns: Sequence[str] | None, number: int, kind: str
+) -> list[str]:
+    wanted = list(columns) if columns else telling_columns(loaded, frame, number)
+    if len(wanted) != number:
+        asked = f"{number} column{'' if number == 1 else 's'} of numbers"
+        raise UsageError(f"--kind {kind} shows {asked}, but there are {len(wanted)}: see --columns.")
+    _check_columns(loaded, wanted, numbers=True)
+    return wanted
+
+
+def _check_columns(loaded: LoadedModel, columns: Sequence[str], *, numbers: bool) -> None:
+    kinds = {str(field.column): field.kind for field in loaded.estimator.columns_.fields}
+    for name in columns:
+        if name not in kinds:
+            raise UsageError(f"--columns: {unknown_column(name, list(kinds))}")
+        if numbers and kinds[name] not in _NUMBERS:
+            raise UsageError(f"--columns: {name!r} is of kind {kinds[name]}, not a number.")
+        if kinds[name] == "text":
+            raise UsageError(f"--columns: {name!r} is text, which has no axis.")
+
+
+def _member_names(loaded: LoadedModel) -> list[str]:
+    names = loaded.class_names
+    return names if loaded.classifies else [f"component {name}" for name in names]
+
+
+def _need_classes(loaded: LoadedModel, kind: str) -> None:
+    if not loaded.classifies:
+        raise CannotAnswerError(
+            f"plot --kind {kind}",
+            type(loaded.estimator).__name__,
+            "it knows components, no classes",
+            ("naive-bayes", "lda", "qda", "mixture-discriminant"),
+        )
+
+
+def _class_place(loaded: LoadedModel, name: str | None, default: int) -> int:
+    names = loaded.class_names
+    if name is None:
+        return default % len(names)
+    if name not in names:
+        from fabula.tables.messages import did_you_mean
+
+        raise UsageError(f"--case: there is no class {name!r}. {did_you_mean(name, names)}")
+    return names.index(name)
+
+
+def _values(frame: pl.DataFrame, column: str) -> NDArray[np.float64]:
+    """A column of numbers, NaN where missing."""
+    import polars as pl
+
+    try:
+        return frame[column].cast(pl.Float64).to_numpy()
+    except pl.exceptions.ColumnNotFoundError:
+        raise DataError(f"DATA: {unknown_column(column, frame.columns)}") from None
+    except pl.exceptions.PolarsError:
+        raise DataError(f"Column {column!r} of DATA does not hold numbers.") from None
+
+
+def _grid(
+    loaded: LoadedModel, frame: pl.DataFrame, column: str, number: int
+) -> NDArray[np.float64]:
+    """Values from a little below the smallest to a little above the largest."""
+    values = _values(frame, column)
+    values = values[np.isfinite(values)]
+    if not len(values):
+        raise DataError(f"Column {column!r} of DATA has no value, so there is nothing to draw.")
+    low, high = float(values.min()), float(values.max())
+    margin = 0.05 * (high - low) or 1.0
+    kinds = {str(field.column): field.kind for field in loaded.estimator.columns_.fields}
+    if kinds[column] == "count":
+        return np.arange(max(low, 0.0), high + 2.0)
+    positive = low > 0 and low < 0.3 * high
+    return np.linspace(low * 0.5 if positive else low - margin, high + margin, number)
+
+
+def _frame(columns: dict[str, Any]) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.DataFrame(columns)
+
+
+def _joint(loaded: LoadedModel, cells: dict[str, Any]) -> NDArray[np.float64]:
+    """p(cells, class), (m, K)."""
+    model = loaded.estimator.marginal(list(cells))
+    model = getattr(model, "estimator_", model)  # a calibration map has no density of its own
+    frame = _frame(cells)
+    density = np.exp(model.score_samples(frame))[:, None]
+    return np.asarray(model.predict_proba(frame) * density)
+
+
+def _codes(loaded: LoadedModel, frame: pl.DataFrame) -> NDArray[np.intp] | None:
+    """Class of each row of DATA, -1 where it is not known; None where DATA do not say."""
+    if not loaded.classifies or loaded.target not in frame.columns:
+        return None
+    places = {name: k for k, name in enumerate(loaded.class_names)}
+    labels = frame[loaded.target].to_list()
+    return np.array([places.get(str(label), -1) for label in labels], dtype=np.intp)
+
+
+def _labelled(
+    loaded: LoadedModel, frame: pl.DataFrame
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Codes and stated probabilities of the rows whose class is known."""
+    _need_classes(loaded, "reliability")
+    codes = _codes(loaded, frame)
+    if codes is None:
+        raise DataError(
+            f"DATA have no column {loaded.target!r}, which holds the truth that the stated "
+            "probabilities are compared with."
+        )
+    kept = codes >= 0
+    if not kept.any():
+        raise DataError(
+            f"No row of DATA has a label in {loaded.target!r} that the model knows: "
+            f"{', '.join(loaded.class_names)}."
+        )
+    return codes[kept], loaded.estimator.predict_proba(frame.filter(kept))

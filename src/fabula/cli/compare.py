@@ -1,0 +1,9 @@
+"""``fabula compare``: storytellers and dividers side by side."""
+
+from __future__ import annotations
+
+__all__ = ["compare"]
+
+
+def compare() -> None:
+    """Compare."""

@@ -1,0 +1,105 @@
+"""``fabula plot``: pictures of a model and a table."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from fabula.cli._console import note, working
+from fabula.cli._models import load_model
+from fabula.cli._options import Force, Reading, ReadingOptions, Seed, Threads, limited_threads
+from fabula.cli._output import check_output
+from fabula.core.errors import UsageError
+
+__all__ = ["plot"]
+
+_ENDINGS = (".png", ".svg", ".pdf")
+
+
+def plot(
+    model: str,
+    data: str,
+    /,
+    *,
+    output: Annotated[
+        str, Parameter(("--output", "-o"), help="File to write: .png, .svg or .pdf.")
+    ],
+    kind: Annotated[
+        Literal[
+            "pairs", "densities", "regions", "reliability", "contributions", "costs", "components"
+        ],
+        Parameter(
+            help="pairs: data against samples. densities: one column in each class. regions: the "
+            "class over two columns. reliability: stated probabilities against what happened. "
+            "contributions: what each column of a row said. costs: what deciding costs. "
+            "components: the normal components of a mixture."
+        ),
+    ] = "pairs",
+    columns: Annotated[
+        str | None,
+        Parameter(help="Columns to draw, separated by commas; those that say most by default."),
+    ] = None,
+    row: Annotated[
+        int | None, Parameter(help="For contributions: which row of DATA, from 1; 1 by default.")
+    ] = None,
+    case: Annotated[
+        str | None,
+        Parameter(help="For contributions and costs: the class that is a case; the last one."),
+    ] = None,
+    seed: Seed = 0,
+    threads: Threads = None,
+    force: Force = False,
+    reading: ReadingOptions = Reading(),  # noqa: B008 - a frozen value
+) -> None:
+    """Draw a picture of a model beside a table.
+
+    Reliability and costs are only honest on rows that the model has not learned from.
+
+    Parameters
+    ----------
+    model
+        Model file.
+    data
+        Table with the columns of the model; - is standard input.
+    """
+    check_output(output, force=force, endings=_ENDINGS)
+    for option, value, kinds in (
+        ("--row", row, ("contributions",)),
+        ("--case", case, ("contributions", "costs")),
+        ("--columns", columns, ("pairs", "densities", "regions", "components")),
+    ):
+        if value is not None and kind not in kinds:
+            raise UsageError(f"{option} does not go with --kind {kind}, but with {', '.join(kinds)}.")
+    with limited_threads(threads):
+        from fabula.cli import _pictures
+        from fabula.plots import save
+
+        loaded = load_model(model)
+        frame = reading.read(data)
+        wanted = _split(columns, frame.columns)
+        with working("Drawing"):
+            match kind:
+                case "pairs":
+                    figure = _pictures.draw_pairs(loaded, frame, wanted, seed or 0)
+                case "densities":
+                    figure = _pictures.draw_densities(loaded, frame, wanted)
+                case "regions":
+                    figure = _pictures.draw_regions(loaded, frame, wanted)
+                case "reliability":
+                    figure = _pictures.draw_reliability(loaded, frame)
+                case "contributions":
+                    figure = _pictures.draw_contributions(loaded, frame, row or 1, case)
+                case "costs":
+                    figure = _pictures.draw_costs(loaded, frame, case)
+                case "components":
+                    figure = _pictures.draw_components(loaded, frame, wanted)
+            save(figure, output, force)
+    note(f"Wrote {output}.")
+
+
+def _split(columns: str | None, known: list[str]) -> list[str] | None:
+    """Names between commas; a name that holds a comma is taken whole if there is one."""
+    if columns is None:
+        return None
+    return [columns] if columns in known else [name.strip() for name in columns.split(",")]
