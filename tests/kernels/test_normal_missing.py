@@ -27,7 +27,15 @@ def covariance(request: pytest.FixtureRequest) -> np.ndarray:
 
 
 # From nothing to everything: few missing cells go through the precision, many through Σ.
-_PATTERNS = [[], [4], [0, 8], [1, 2, 6], [0, 1, 2, 3, 5, 7], [0, 1, 2, 3, 4, 5, 6, 8], list(range(9))]
+_PATTERNS = [
+    [],
+    [4],
+    [0, 8],
+    [1, 2, 6],
+    [0, 1, 2, 3, 5, 7],
+    [0, 1, 2, 3, 4, 5, 6, 8],
+    list(range(9)),
+]
 
 
 def _layout(patterns: list[list[int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

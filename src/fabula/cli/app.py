@@ -7,13 +7,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from dataclasses import replace
+from typing import Any, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import UnusedCliTokensError
 
 from fabula import __version__
 from fabula.cli._console import complain, warnings_as_lines
+from fabula.cli._options import Reading
 from fabula.cli._output import stdout_is_closed
 from fabula.cli.ask import impute, predict, score
 from fabula.cli.compare import compare
@@ -22,9 +24,12 @@ from fabula.cli.fit import fit
 from fabula.cli.look import models, schema, show
 from fabula.cli.plot import plot
 from fabula.cli.simulate import condition, sample
-from fabula.core.errors import FabulaError
+from fabula.core.errors import FabulaError, UsageError
 
 __all__ = ["main", "run"]
+
+# The parser takes "-" for the beginning of an option; here it is standard input, or a value.
+_DASH = "\N{EN DASH}stdin\N{EN DASH}"
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 _PIPE_CLOSED = 141  # 128 + SIGPIPE: what any other command before `| head` leaves with
@@ -108,18 +113,28 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _call(arguments: list[str]) -> None:
-    from fabula.core.errors import UsageError
-
     try:
         command, bound, _ = app.parse_args(
-            arguments, exit_on_error=False, print_error=False, verbose=False
+            [_DASH if argument == "-" else argument for argument in arguments],
+            exit_on_error=False,
+            print_error=False,
+            verbose=False,
         )
     except UnusedCliTokensError as error:
         extra = " ".join(error.unused_tokens or ())
         raise UsageError(f"There is nothing to do with {extra!r}. {_see_help(arguments)}") from None
     except CycloptsError as error:
         raise UsageError(f"{error} {_see_help(arguments)}") from None
-    command(*bound.args, **bound.kwargs)
+    command(*map(_with_dash, bound.args), **{k: _with_dash(v) for k, v in bound.kwargs.items()})
+
+
+def _with_dash(value: Any) -> Any:
+    """What was parsed, with ``-`` where the parser saw its stand-in."""
+    if isinstance(value, Reading):
+        return replace(value, missing=_with_dash(value.missing))
+    if isinstance(value, list):
+        return [_with_dash(item) for item in value]
+    return "-" if value == _DASH else value
 
 
 def _see_help(arguments: list[str]) -> str:

@@ -22,8 +22,9 @@ from fabula.tables.matching import match_columns
 from fabula.tables.messages import did_you_mean, listed, shorten
 from fabula.tables.rebuild import build_series, build_table
 from fabula.tables.schema import Column, Kind, Name, Schema
-from fabula.tables.sparse import beside, dense_part, words_part
+from fabula.tables.sparse import beside, dense_columns, words_part
 from fabula.tables.text import TextOptions, WordCounter, count_words, texts_of, write_bag
+from fabula.tables.turning import rows_of_columns
 from fabula.tables.values import as_floats, check_finite, decode_cells, encode_cells
 
 __all__ = ["Field", "TableEncoding"]
@@ -296,6 +297,7 @@ class TableEncoding:
         if container == "numpy" and self._is_plain and not self._is_integer:
             return x
         columns = [column for column in self.schema if column.kind != "identifier"]
+        numbers = dense_columns(x, len(self._dense))
         values = []
         for column in columns:
             where = self.columns_of(column.name)
@@ -305,7 +307,7 @@ class TableEncoding:
             elif column.kind == "constant":
                 values.append(decode_cells(column, np.empty(x.shape[0])))
             else:
-                values.append(decode_cells(column, dense_part(x, where.start), clip))
+                values.append(decode_cells(column, numbers[where.start], clip))
         return build_table(columns, values, container, self.container, index)
 
     def fill_missing(self, data: Any, x: FloatArray | SparseRows, clip: bool = True) -> Any:
@@ -333,9 +335,8 @@ class TableEncoding:
             raise DataError(
                 f"Encoded rows have shape {x.shape}, expected ({table.n_rows}, {self.n_columns})."
             )
-        sources = {
-            column.name: dense_part(x, position) for position, column in enumerate(self._dense)
-        }
+        numbers = dense_columns(x, len(self._dense))
+        sources = {column.name: numbers[i] for i, column in enumerate(self._dense)}
         for column in self.schema:
             if column.kind == "constant" and column.name in table.names:
                 sources[column.name] = np.zeros(table.n_rows)
@@ -450,10 +451,8 @@ class TableEncoding:
                 if column.kind == "count":
                     encode_cells(column, table.column(column.name))
             return x
-        x = np.empty((table.n_rows, len(self._dense)))
-        for position, column in enumerate(self._dense):
-            x[:, position] = encode_cells(column, table.column(column.name))
-        return x
+        columns = [encode_cells(column, table.column(column.name)) for column in self._dense]
+        return rows_of_columns(columns, table.n_rows)
 
     def _container_of(self, like: Any, n_rows: int) -> tuple[Container, Any]:
         """The kind of table to build, and the labels of its rows."""

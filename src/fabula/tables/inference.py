@@ -262,7 +262,7 @@ def _says_yes_and_no(counts: Mapping[Level, int] | None) -> bool:
 
 def _kind_of_text(summary: ColumnSummary) -> Kind:
     texts = summary.texts
-    if texts is None:
+    if texts is None or summary.n_distinct is None:
         return "category"
     n, n_distinct, share = summary.n_present, summary.n_distinct, summary.distinct_share
     if texts.formats:
@@ -354,7 +354,7 @@ def _levels_of(summary: ColumnSummary, kind: Kind) -> tuple[Level, ...]:
 
 
 def _constant(summary: ColumnSummary, column: Column) -> Column:
-    if summary.n_distinct > 1:
+    if summary.n_distinct != 1 and summary.n_present:
         raise DataError(
             f"Column {summary.name!r} cannot be constant: it has {summary.n_distinct} distinct "
             "values. State another kind; identifier leaves it out of models."

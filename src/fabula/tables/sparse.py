@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from fabula.core.arrays import FloatArray, SparseRows
+from fabula.tables.turning import columns_of_rows
 
-__all__ = ["beside", "dense_part", "words_part"]
+__all__ = ["beside", "dense_columns", "words_part"]
 
 
 def beside(dense: FloatArray, words: Sequence[SparseRows]) -> SparseRows:
@@ -23,7 +24,6 @@ def beside(dense: FloatArray, words: Sequence[SparseRows]) -> SparseRows:
     n, p = dense.shape
     if not p:
         return counts
-    in_row = np.diff(counts.indptr)
     starts = counts.indptr + p * np.arange(n + 1)
     # Cells of the dense part take the first p places of each row; words take the others.
     is_dense = np.zeros(starts[-1], dtype=bool)
@@ -34,15 +34,13 @@ def beside(dense: FloatArray, words: Sequence[SparseRows]) -> SparseRows:
     indices[is_dense] = np.tile(np.arange(p), n)
     data[~is_dense] = counts.data
     indices[~is_dense] = counts.indices + p
-    assert in_row.sum() == counts.nnz
     return scipy.sparse.csr_array((data, indices, starts), shape=(n, p + counts.shape[1]))
 
 
-def dense_part(x: Any, position: int) -> np.ndarray:
-    """One column (n,) of an array or sparse array."""
-    if isinstance(x, np.ndarray):
-        return x[:, position]
-    return np.asarray(x[:, [position]].toarray())[:, 0]
+def dense_columns(x: Any, n_columns: int) -> np.ndarray:
+    """The first columns of an array or sparse array, (n_columns, n), each in one piece."""
+    dense = x[:, :n_columns]
+    return columns_of_rows(dense if isinstance(x, np.ndarray) else np.asarray(dense.toarray()))
 
 
 def words_part(x: Any, where: slice) -> SparseRows:

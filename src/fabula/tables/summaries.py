@@ -22,6 +22,7 @@ __all__ = ["ColumnSummary", "NumberSummary", "TextSummary", "summarise"]
 MAX_DECIMALS = 10
 _MANY_NUMBERS = 1_000
 _MANY_TEXTS = 1_000_000
+_MANY_FRACTIONS = 100_000
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ class ColumnSummary:
     n_rows: int
     n_missing: int
     counts: Mapping[Level, int] | None  # None where there are too many distinct values
-    n_block_distinct: int  # distinct values of each block, added up
+    n_block_distinct: int | None  # distinct values of each block, added up; None: not counted
     levels: tuple[Level, ...] | None = None  # as declared by the type
     ordered: bool = False
     declared_decimals: int | None = None
@@ -105,13 +106,15 @@ class ColumnSummary:
         return self.n_rows - self.n_missing
 
     @property
-    def n_distinct(self) -> int:
+    def n_distinct(self) -> int | None:
         """Distinct values; where they are too many to keep, those of each block added up."""
         return len(self.counts) if self.counts is not None else self.n_block_distinct
 
     @property
     def distinct_share(self) -> float:
-        """Distinct values per cell, averaged over blocks."""
+        """Distinct values per cell, averaged over blocks; 1 where nobody counted."""
+        if self.n_block_distinct is None:
+            return 1.0
         return self.n_block_distinct / max(self.n_present, 1)
 
     def __add__(self, later: ColumnSummary) -> ColumnSummary:
@@ -120,6 +123,7 @@ class ColumnSummary:
                 f"Column {self.name!r} is of type {later.native_dtype} from row {self.n_rows + 1} "
                 f"on, and of type {self.native_dtype} before."
             )
+        distinct = (self.n_block_distinct, later.n_block_distinct)
         counts = None
         if self.counts is not None and later.counts is not None:
             counts = Counter(self.counts)
@@ -131,7 +135,7 @@ class ColumnSummary:
             n_rows=self.n_rows + later.n_rows,
             n_missing=self.n_missing + later.n_missing,
             counts=counts,
-            n_block_distinct=self.n_block_distinct + later.n_block_distinct,
+            n_block_distinct=None if None in distinct else sum(d for d in distinct if d),
             numbers=_sum(self.numbers, later.numbers),
             texts=_sum(self.texts, later.texts),
         )
@@ -156,10 +160,6 @@ def summarise(cells: Cells, as_levels: bool = False) -> ColumnSummary:
     if series.dtype.is_float():
         series = series.fill_nan(None)
     present = series.drop_nulls()
-    n_distinct = present.n_unique()
-    few_enough = _MANY_TEXTS if cells.is_text else _MANY_NUMBERS
-    keep = as_levels or cells.levels is not None or n_distinct <= few_enough
-    counts = _counts(cells, present) if keep and not cells.is_date else None
     numbers = texts = None
     if len(present) and cells.is_number:
         numbers = _summarise_numbers(numbers_of(dataclasses.replace(cells, values=series)))
@@ -168,6 +168,14 @@ def summarise(cells: Cells, as_levels: bool = False) -> ColumnSummary:
     elif len(present) and cells.is_text:
         texts = _summarise_texts(series, cells.first_row)
         numbers = _summarise_what_texts_say(cells, texts)
+    # Counting millions of distinct fractions takes longer than all the rest, and nobody asks.
+    are_many = len(present) > _MANY_FRACTIONS and cells.is_number and not as_levels
+    are_fractions = numbers is not None and not numbers.integer and numbers.lower < numbers.upper
+    n_distinct = None if are_many and are_fractions else present.n_unique()
+    few_enough = _MANY_TEXTS if cells.is_text else _MANY_NUMBERS
+    are_few = n_distinct is not None and n_distinct <= few_enough
+    keep = as_levels or cells.levels is not None or are_few
+    counts = _counts(cells, present) if keep and not cells.is_date else None
     return ColumnSummary(
         name=cells.name,
         dtype=cells.dtype,
