@@ -195,15 +195,30 @@ def test_nobody_reads_any_more(folder: Path) -> None:
         assert process.wait(timeout=120) == 141
 
 
-def test_interrupting_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
-    target = tmp_path / "m.fabula"
-    # Standard input that never ends keeps the command reading for as long as we like.
-    with _start("fit", "-", "-o", target, stdin=subprocess.PIPE, cwd=tmp_path) as process:
+_READY = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what started the tests may ignore it
+import fabula.tables
+from fabula.cli import main
+print("ready", file=sys.stderr, flush=True)
+main(sys.argv[1:])
+"""
+
+
+def test_interrupting_leaves_nothing_behind(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _READY, "fit", "-", "-o", str(tmp_path / "m.fabula")],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
+        # Standard input that never ends keeps the command reading for as long as we like.
         process.stdin.write(b"a,b\n1,2\n")
         process.stdin.flush()
-        time.sleep(2.0)
+        assert process.stderr.readline() == b"ready\n"
+        time.sleep(0.5)
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stderr.read() == b"fabula: interrupted: nothing was written\n"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fabula.core.errors import DataError, FabulaWarning, UsageError
-from fabula.tables import Column, Schema, TableEncoding, TextOptions
+from fabula.tables import (
+    Column,
+    Schema,
+    TableEncoding,
+    TextOptions,
+    read_table,
+    scan_table,
+    write_table,
+)
 
 PEOPLE = pl.DataFrame(
     {
@@ -611,3 +620,81 @@ def test_an_encoding_can_stand_in_a_file_of_stories() -> None:
     encoding = TableEncoding.fit(MAIL, kinds={"text": "text"})
     assert is_storable(encoding)
     assert rebuild(TableEncoding, json.loads(json.dumps(state_of(encoding)))) == encoding
+
+
+def test_large_tables_are_encoded_block_by_block(tmp_path: Path) -> None:
+    path = tmp_path / "mail.parquet"
+    write_table(pl.concat([MAIL] * 5), path)
+    scan = scan_table(path, block_rows=17)
+    encoding = TableEncoding.fit(scan, kinds={"text": "text"})
+    assert (
+        encoding.vocabularies
+        == TableEncoding.fit(read_table(path), kinds={"text": "text"}).vocabularies
+    )
+    assert encoding.container == "polars"
+    blocks = encoding.encode_blocks(scan)
+    assert blocks.n_rows == 100
+    whole = encoding.encode(read_table(path)).toarray()
+    for _ in range(2):
+        np.testing.assert_array_equal(np.vstack([x.toarray() for x in blocks]), whole)
+    one = encoding.encode_blocks(MAIL)
+    assert (one.n_rows, len(list(one))) == (20, 1)
+    write_table(pl.DataFrame({"x": [1.5] * 49 + [float("inf")]}), path, force=True)
+    numbers = TableEncoding(Schema((Column("x", "continuous"),)))
+    with pytest.raises(DataError, match="row 50 "):
+        list(numbers.encode_blocks(scan_table(path, block_rows=7)))
+
+
+def test_a_stated_schema_is_completed_from_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "people.parquet"
+    write_table(PEOPLE, path)
+    schema = Schema((Column("sex", "category"), Column("age", "count"), Column("born", "date")))
+    scan = scan_table(path, block_rows=1)
+    assert TableEncoding.fit(scan, schema=schema).schema["sex"].levels == ("f", "m")
+    assert TableEncoding.fit(scan, schema=schema).schema["born"].resolution == "day"
+    np.testing.assert_array_equal(
+        TableEncoding.fit(scan, schema=schema).encode(PEOPLE), X[:, [2, 0, 4]]
+    )
+
+
+def test_values_may_come_as_text_as_from_a_command_line() -> None:
+    encoding = TableEncoding.fit(PEOPLE, kinds={"age": "count"})
+    for name, text, code in [
+        ("age", "31", 31.0),
+        ("income", "8.5", 8.5),
+        ("sex", "m", 1),
+        ("member", "true", 1),
+        ("born", "1990-01-02", 7306.0),
+        ("born", "1990-01-02 12:00", 7306.5),
+        ("unit", "eur", 0),
+    ]:
+        assert encoding.encode_column(name, [text]).tolist() == [code]
+    with pytest.raises(DataError, match=r"row 1 .*'yesterday' is not a date, expected the form"):
+        encoding.encode_column("born", ["yesterday"])
+
+
+def test_text_in_another_form_of_date_is_named() -> None:
+    encoding = TableEncoding.fit(pl.DataFrame({"day": ["2020-01-31", "2020-02-01"]}))
+    with pytest.raises(DataError, match=r"row 2 .*'31.01.2020' is not a date.*%Y-%m-%d"):
+        encoding.encode(pl.DataFrame({"day": ["2020-01-31", "31.01.2020"]}))
+    typed = pl.DataFrame({"day": [datetime.date(2020, 1, 31)]})
+    assert encoding.encode(typed)[0, 0] == 18_292.0
+
+
+def test_many_rows_are_turned_in_pieces() -> None:
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame({f"x{i}": rng.normal(size=30_000) for i in range(3)})
+    encoding = TableEncoding.fit(frame)
+    x = encoding.encode(frame)
+    assert x.flags.c_contiguous
+    np.testing.assert_array_equal(x, frame.to_numpy())
+    assert encoding.decode(x).equals(frame)
+    assert encoding.decode(np.asfortranarray(x)).equals(frame)
+
+
+def test_fractions_of_long_columns_are_not_counted_but_constants_are_seen() -> None:
+    n = 150_000
+    frame = pl.DataFrame({"x": np.random.default_rng(0).normal(size=n), "same": np.full(n, 0.5)})
+    schema = TableEncoding.fit(frame).schema
+    assert (schema["x"].kind, schema["x"].n_distinct) == ("continuous", None)
+    assert (schema["same"].kind, schema["same"].levels) == ("constant", (0.5,))

@@ -46,6 +46,8 @@ class OneOf:
     def __post_init__(self) -> None:
         if not self.values:
             raise UsageError("An empty set of values holds nothing to condition on.")
+        # A value that stands twice is not twice as probable.
+        object.__setattr__(self, "values", tuple(dict.fromkeys(self.values)))
 
     def contains(self, values: FloatArray) -> np.ndarray:
         """Whether each value is in the set; NaN is not."""

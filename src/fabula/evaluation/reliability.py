@@ -32,8 +32,9 @@ __all__ = ["ReliabilityCurve", "reliability_curve"]
 _GRID = 512
 # Fewer rows than this under the kernel and the curve would be their noise.
 _FEWEST_ROWS = 10
-# Below this width the curve would follow single rows; σ* itself is what the error reports.
-_SMALLEST_WIDTH = 0.015
+# Narrower and the curve would follow single rows, wider and it would leave the bins that it is
+# drawn beside (σ* is as large as the error itself); the error reports σ* as it is.
+_WIDTHS = (0.015, 0.05)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def reliability_curve(
     -------
     ReliabilityCurve
         The smooth curve is the kernel estimate of Błasiok and Nakkiran (2023) with the width σ*
-        of the smooth calibration error, and at least 0.015.
+        of the smooth calibration error, but not below 0.015 or above 0.05.
     """
     codes, stated = check_predictions(y, probabilities)
     calibration_kind: CalibrationKind
@@ -160,7 +161,7 @@ def reliability_curve(
     count = np.bincount(bins)
     successes = np.bincount(bins, weights=happened).astype(float)
     low, high = _binomial(successes, count, confidence, interval)
-    width = max(smooth_ece.value, _SMALLEST_WIDTH)
+    width = float(np.clip(smooth_ece.value, *_WIDTHS))
     frequency, density, band = _smooth_curve(
         happened, probability, width, group_codes(groups, codes.size) if n_bootstrap else None,
         n_bootstrap, confidence, rng,

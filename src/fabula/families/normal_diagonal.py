@@ -84,7 +84,7 @@ class NormalDiagonal(IndependentColumns):
             scatter = scatter + prior.scatter
             counts = counts + prior.strengths(self.n_members)[:, None]
         variances = np.divide(scatter, counts, out=self.variances.copy(), where=counts > 0)
-        return NormalDiagonal(means, np.maximum(variances, resolution(means)))
+        return NormalDiagonal(means, np.maximum(variances, resolution(means, statistics.origin)))
 
     def pseudo_observations(self, strength: float) -> CovariancePrior:  # type: ignore[override]
         """Shrinkage of the variances towards those of this bank; the means stay free."""
@@ -137,9 +137,15 @@ def largest_ratio(dtype: np.dtype[Any]) -> float:
     return 1e5 if dtype == np.float64 else 1e3
 
 
-def resolution(means: FloatArray) -> FloatArray:
-    """Smallest variance that floating point can tell from zero at these means."""
-    return np.asarray(np.finfo(np.float64).eps * means**2 + 1e-24)
+def resolution(means: FloatArray, origin: FloatArray | None = None) -> FloatArray:
+    """Smallest variance that floating point can tell from zero.
+
+    Cells near a mean are spaced by a rounding error of the mean, and a second moment about an
+    origin (None: about the mean itself) is known to a rounding error of the squared distance.
+    """
+    eps = 4.0 * np.finfo(np.float64).eps
+    distance = 0.0 if origin is None else means - origin
+    return np.asarray(eps * distance**2 + (eps * means) ** 2 + 1e-60)
 
 
 def centre_moments(

@@ -244,7 +244,8 @@ class StudentTColumns(UnivariateColumns):
             shares = np.exp(log_each - log_each.max(axis=0))
             cumulative = (np.cumsum(shares, axis=0) / shares.sum(axis=0)).T[members]
             chosen = (rng.random((len(members), 1)) >= cumulative).sum(axis=1)
-            return np.asarray(region.values)[np.minimum(chosen, len(region.values) - 1)]
+            last = len(region.values) - 1
+            return np.asarray(np.asarray(region.values)[np.minimum(chosen, last)])
         location, scale, dofs = (
             a[members, column] for a in (self.locations, self.scales, self.dofs)
         )

@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol, Self, TypeVar
 import numpy as np
 
 from fabula.core.blocks import Block, Blocks
+from fabula.core.errors import DataError
 from fabula.core.threads import ordered_map, single_threaded_blas
 from fabula.persistence.registry import storable
 
@@ -125,10 +126,12 @@ def expectation_maximisation(
     trace: list[float] = []
     reason: Reason = "iteration limit"
     with single_threaded_blas():
-        kept = _Kept(story, blocks)
+        passes = _Passes(blocks)
         best = story
         for iteration in range(max_iter + 1):
-            statistics = accumulate(story.statistics, kept)
+            statistics = passes.statistics(story)
+            if not statistics.n_rows > 0:
+                raise DataError("Every row has the weight 0: nothing is left to learn from.")
             objective = (statistics.log_evidence + story.log_prior(prior)) / statistics.n_rows
             trace.append(objective)
             if on_iteration is not None:
@@ -137,7 +140,7 @@ def expectation_maximisation(
                 reason = "impossible rows"
                 break
             gain = objective - trace[-2] if iteration else math.inf
-            if gain < -kept.rounding * max(1.0, abs(objective)):
+            if gain < -passes.rounding * max(1.0, abs(objective)):
                 reason = "objective fell"
                 trace.pop()
                 break
@@ -152,37 +155,45 @@ def expectation_maximisation(
     return best, Report(tuple(trace), converged, reason, iterations, time.perf_counter() - began)
 
 
-class _Kept:
-    """Blocks with what was prepared of them kept, as far as memory allows."""
+class _Passes:
+    """Passes over the blocks, with what the first one prepared kept as far as memory allows."""
 
-    def __init__(self, story: Story, blocks: Blocks):
-        self._story = story
+    def __init__(self, blocks: Blocks):
         self._blocks = blocks
         self._prepared: list[Block] | None = None
-        self._too_large = False
+        self._keeps = True
+        # How far the objective may seem to fall through rounding alone.
         self.rounding = 1e-9
 
-    def __iter__(self) -> Any:
+    def statistics(self, story: Story) -> Any:
+        """Expected statistics of all rows."""
         if self._prepared is not None:
-            return iter(self._prepared)
-        return self._first_pass()
+            return accumulate(story.statistics, self._prepared)
+        if not self._keeps:
+            return accumulate(story.statistics, self._blocks)
+        return self._first(story)
 
-    def _first_pass(self) -> Any:
-        prepared: list[Block] = []
-        size = 0
-        for block in self._blocks:
-            ready = block if self._too_large else self._story.prepare(block)
-            if not self._too_large:
-                if getattr(block.x, "dtype", None) == np.float32:
-                    self.rounding = 1e-5
-                size += _n_bytes(ready)
+    def _first(self, story: Story) -> Any:
+        def prepare_too(block: Block) -> tuple[Any, Block | None]:
+            if not self._keeps:
+                return story.statistics(block), None
+            if getattr(block.x, "dtype", None) == np.float32:
+                self.rounding = 1e-5
+            ready = story.prepare(block)
+            return story.statistics(ready), ready
+
+        total, size, prepared = None, 0, []
+        for statistics, ready in ordered_map(prepare_too, self._blocks):
+            total = statistics if total is None else total + statistics
+            if self._keeps and ready is not None:
                 prepared.append(ready)
+                size += _n_bytes(ready)
                 if size > _BYTES_KEPT_PREPARED:
-                    self._too_large = True
+                    self._keeps = False
                     prepared.clear()
-            yield ready
-        if not self._too_large:
+        if self._keeps:
             self._prepared = prepared
+        return total
 
 
 def _n_bytes(value: Any) -> int:

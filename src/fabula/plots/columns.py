@@ -86,6 +86,7 @@ def pairs(
             else:
                 axes.set_visible(False)
             _frame(axes, drawn[j], drawn[i], (i, j), n)
+    figure.align_ylabels(list(grid[:, 0]))
     _legend(figure, drawn, samples is not None)
     write_title(figure, title)
     return figure
@@ -135,8 +136,9 @@ def _edges(column: DrawnColumn) -> NDArray[np.float64]:
     if values.size and (values == np.round(values)).all() and high - low <= 40:
         return np.arange(np.floor(low), np.ceil(high) + 1.5) - 0.5
     quartiles = np.percentile(values, [25, 75]) if values.size else np.array([low, high])
+    fewest = int(np.clip(np.sqrt(values.size), 5, 15))
     width = 2 * (quartiles[1] - quartiles[0]) / max(values.size, 1) ** (1 / 3)
-    n_bins = int(np.clip((high - low) / width, 8, 40)) if width > 0 else 30
+    n_bins = int(np.clip((high - low) / width, fewest, 40)) if width > 0 else 30
     return np.linspace(low, high, n_bins + 1)
 
 
@@ -151,33 +153,35 @@ def _together(
     if across.size == 0:
         axes.text(0.5, 0.5, "no row has both", transform=axes.transAxes, ha="center", fontsize=8)
     elif x.levels is not None and y.levels is not None:
-        _balloons(axes, across, up, color)
+        _balloons(axes, across, up, color, max(len(x.levels), len(y.levels)))
     elif x.levels is not None:
         _boxes(axes, across, up, len(x.levels), "vertical", color)
     elif y.levels is not None:
         _boxes(axes, up, across, len(y.levels), "horizontal", color)
     else:
         step = max(1, -(-across.size // _MAX_POINTS))
+        # Few points are drawn larger: as much ink for 100 rows as for 1,000.
+        size = float(np.clip(100 / np.sqrt(across.size / step), 2.6, 6.0))
         axes.plot(
-            across[::step], up[::step], ".", color=color, markersize=2.4, alpha=0.4,
+            across[::step], up[::step], ".", color=color, markersize=size, alpha=0.45,
             markeredgewidth=0, rasterized=True,
         )  # fmt: skip
         if below and with_samples:
             _contours(axes, x, y)
 
 
-def _balloons(axes: Axes, across: NDArray[np.float64], up: NDArray[np.float64], color: str) -> None:
+def _balloons(
+    axes: Axes, across: NDArray[np.float64], up: NDArray[np.float64], color: str, n_levels: int
+) -> None:
     """Squares whose area is the share of rows with both levels."""
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
-
     places, count = np.unique(np.column_stack([across, up]), axis=0, return_counts=True)
     # The fullest cell fills its place; areas compare within one panel.
-    side = 0.94 * np.sqrt(count / count.max())
-    squares = [
-        Rectangle((a - s / 2, b - s / 2), s, s) for (a, b), s in zip(places, side, strict=True)
-    ]
-    axes.add_collection(PatchCollection(squares, color=lighten(color, 0.3), linewidth=0))
+    inches = axes.get_window_extent().width / axes.get_figure().dpi  # type: ignore[union-attr]
+    largest = (0.8 * 72 * inches / n_levels) ** 2
+    axes.scatter(
+        *places.T, s=largest * count / count.max(), marker="s", color=lighten(color, 0.3),
+        linewidth=0, clip_on=False,
+    )  # fmt: skip
 
 
 def _boxes(
@@ -214,12 +218,12 @@ def _contours(axes: Axes, x: DrawnColumn, y: DrawnColumn) -> None:
     counts, across, up = np.histogram2d(
         x.samples[complete], y.samples[complete], bins=64, range=[x.limits, y.limits]
     )
-    # Silverman's width for two columns, in bins, and never less than one.
+    # Half of Silverman's width, because columns are often in clumps; in bins, at least one.
     width = [
         max(1.0, float(np.std(values[complete])) / (edges[1] - edges[0]))
         for values, edges in ((x.samples, across), (y.samples, up))
     ]
-    factor = complete.sum() ** (-1 / 6)
+    factor = 0.5 * complete.sum() ** (-1 / 6)
     density = gaussian_filter(counts, [max(1.0, w * factor) for w in width], mode="constant")
     heights = np.sort(density.ravel())[::-1]
     inside = np.cumsum(heights) / heights.sum()

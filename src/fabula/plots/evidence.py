@@ -188,8 +188,9 @@ def _draw(
     axes.set_xlabel(f"nats  (← for {second}   |   for {first} →)")
     # At the right, because a long line may reach over the names of the columns.
     axes.set_title(
-        f"together {_nats(log_odds)} nats: {first} against {second} {_percent(probability)}",
-        fontsize=10,
+        f"{_nats(log_odds)} nats in all: probability of {first} against {second} "
+        f"{_percent(probability)}",
+        fontsize=9.5,
         loc="right",
     )
 

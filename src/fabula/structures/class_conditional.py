@@ -103,7 +103,7 @@ class ClassConditional:
         self, x: Rows | Any, known: Codes | None = None
     ) -> tuple[FloatArray, Responsibilities]:
         """Log evidence (n,) and the probability (n, C) of each class."""
-        return normalise(self.log_joint(x, known), self.log_weights)
+        return normalise(self.log_joint(x, known), self.log_weights, known)
 
     def log_prob(self, x: Rows | Any) -> FloatArray:
         """Log density of each row in nats, (n,)."""

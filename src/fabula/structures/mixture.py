@@ -116,7 +116,7 @@ class Mixture:
 
         The evidence is p(x) where the class is not known and p(x, class) where it is.
         """
-        return normalise(self.log_joint(x, known), self.log_weights)
+        return normalise(self.log_joint(x, known), self.log_weights, known)
 
     def statistics(self, block: Block) -> MixtureStatistics:
         """Expected statistics of a block: the E-step."""
@@ -294,17 +294,21 @@ def draw_rows(probabilities: FloatArray, rng: np.random.Generator) -> Members:
 
 
 def normalise(
-    log_joint: FloatArray, log_weights: FloatArray
+    log_joint: FloatArray, log_weights: FloatArray, known: Codes | None = None
 ) -> tuple[FloatArray, Responsibilities]:
     """Log sum over components and the posterior, written over ``log_joint``.
 
     A row that no component can explain has evidence -inf and tells nothing about its component:
-    its posterior is the prior.
+    its posterior is its known class, or else the prior.
     """
     largest = log_joint.max(axis=1)
     impossible = np.isneginf(largest)
     if impossible.any():
         log_joint[impossible] = log_weights.astype(log_joint.dtype)
+        if known is not None:
+            clamped = impossible & (known >= 0)
+            log_joint[clamped] = -np.inf
+            log_joint[clamped, known[clamped]] = 0.0
         largest[impossible] = log_joint[impossible].max(axis=1)
     log_joint -= largest[:, None]
     np.exp(log_joint, out=log_joint)

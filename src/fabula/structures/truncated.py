@@ -138,7 +138,7 @@ class Truncated:
 
     def posterior(self, x: Rows, known: Codes | None = None) -> tuple[FloatArray, Responsibilities]:
         """Log evidence (n,) and posterior of the components (n, K), under the condition."""
-        return normalise(self.log_joint(x, known), self.log_weights)
+        return normalise(self.log_joint(x, known), self.log_weights, known)
 
     def log_prob(self, x: Rows) -> FloatArray:
         """Log density of each row in nats, (n,)."""

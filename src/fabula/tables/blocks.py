@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
+from fabula.core.arrays import FloatArray, SparseRows
 from fabula.tables.frames import Table, as_table
 
-__all__ = ["Blocks", "blocks_of"]
+__all__ = ["Blocks", "EncodedBlocks", "blocks_of"]
 
 
 @runtime_checkable
@@ -18,6 +20,29 @@ class Blocks(Protocol):
     block_rows: int
 
     def __iter__(self) -> Iterator[Any]: ...
+
+
+@dataclass(frozen=True)
+class EncodedBlocks:
+    """Blocks of encoded rows, in order; each ``iter()`` begins again.
+
+    Parameters
+    ----------
+    encode
+        Takes a block and the number of rows before it.
+    data
+        The table, in blocks or in one piece.
+    n_rows
+        Rows of the whole table, where that is known.
+    """
+
+    encode: Callable[[Any, int], FloatArray | SparseRows]
+    data: Any
+    n_rows: int | None
+
+    def __iter__(self) -> Iterator[FloatArray | SparseRows]:
+        for block in blocks_of(self.data):
+            yield self.encode(block, block.first_row)
 
 
 def blocks_of(data: Any) -> Iterator[Table]:

@@ -107,18 +107,17 @@ def series_of_days(column: Column, days: np.ndarray) -> pl.Series:
 
 def _dates_from_text(column: Column, cells: Cells) -> pl.Series:
     text = cells.values
-    if column.date_format is None:
-        raise DataError(
-            f"Column {column.name!r} holds text where dates are expected, and the schema has no "
-            "'date_format' to read them by."
-        )
-    dates = _parse(text, column.date_format)
+    written = column.date_format
+    if written is None:
+        # Typed dates that come as text this time, from another kind of file or a command line.
+        present = text.drop_nulls()
+        written = next((f for f in DATE_FORMATS if fits_format(present, f)), DATE_FORMATS[0])
+    dates = _parse(text, written)
     unread = dates.is_null() & text.is_not_null()
     if unread.any():
         row = int(unread.arg_max() or 0)
         raise DataError(
-            f"{cells.place(row)}: {shorten(text[row])} is not "
-            f"a date, expected the form {column.date_format}."
+            f"{cells.place(row)}: {shorten(text[row])} is not a date, expected the form {written}."
         )
     return dates
 

@@ -13,7 +13,7 @@ import numpy as np
 from fabula.core.arrays import FloatArray, SparseRows
 from fabula.core.errors import DataError, UsageError
 from fabula.persistence.registry import storable
-from fabula.tables.blocks import blocks_of
+from fabula.tables.blocks import Blocks, EncodedBlocks, blocks_of
 from fabula.tables.filling import fill_table
 from fabula.tables.frames import Container, Table, as_cells, as_table, kind_of_output, row_labels
 from fabula.tables.inference import complete_schema, infer_schema
@@ -162,7 +162,7 @@ class TableEncoding:
                 for name, counter in counters.items():
                     counter.add(texts_of(block.column(name)))
         vocabularies = {name: counter.vocabulary() for name, counter in counters.items()}
-        container = "polars" if hasattr(data, "block_rows") else kind_of_output(data)
+        container = "polars" if isinstance(data, Blocks) else kind_of_output(data)
         return cls(schema, container, vocabularies, options)
 
     @cached_property
@@ -264,6 +264,22 @@ class TableEncoding:
             for column in self._texts
         ]
         return beside(dense, words)
+
+    def encode_blocks(self, data: Any) -> EncodedBlocks:
+        """The rows of a table block by block, encoded as they are asked for.
+
+        Parameters
+        ----------
+        data
+            What `scan_table` returns; a table in one piece is one block.
+
+        Returns
+        -------
+        EncodedBlocks
+            Iterating over it begins with the first block, as often as one likes.
+        """
+        n_rows = data.n_rows if isinstance(data, Blocks) else as_table(data).n_rows
+        return EncodedBlocks(self.encode, data, n_rows)
 
     def decode(self, x: Any, like: Any = None, clip: bool = True) -> Any:
         """The table that encoded rows stand for, in the forms the table had that was learned from.

@@ -7,7 +7,7 @@ import pytest
 
 from fabula.core.errors import UsageError
 from fabula.families.factor import NormalFactor
-from fabula.families.principal_start import leading_directions, principal_start
+from fabula.families.factor_start import leading_directions, principal_start
 
 
 def _low_rank(n: int, d: int, rank: int, noise: float, seed: int = 0) -> np.ndarray:
@@ -82,9 +82,7 @@ def test_hard_labels_give_each_member_its_own_rows() -> None:
     for k in range(3):
         alone = principal_start(x[labels == k], np.ones((60, 1)), 2, np.random.default_rng(6))
         np.testing.assert_allclose(together.means[k], alone.means[0], atol=1e-11)
-        np.testing.assert_allclose(
-            together.log_prob(x)[:, k], alone.log_prob(x)[:, 0], rtol=1e-9
-        )
+        np.testing.assert_allclose(together.log_prob(x)[:, k], alone.log_prob(x)[:, 0], rtol=1e-9)
 
 
 def test_degenerate_members_begin_somewhere() -> None:
