@@ -11,6 +11,7 @@ from fabula import families
 from fabula.core.arrays import Codes, FloatArray
 from fabula.core.errors import UsageError
 from fabula.estimators._classes import ClassModel
+from fabula.estimators._limits import refuse_hopeless_covariances
 from fabula.families.base import Family
 from fabula.families.priors import CovariancePrior, ledoit_wolf_strength, oas_strength
 from fabula.learning.fitting import has_missing
@@ -260,6 +261,7 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
 
     def _template(self, x: Any, known: Codes, weights: FloatArray | None) -> Family:
         d = x.shape[1]
+        refuse_hopeless_covariances(x.shape[0], d, len(self.classes_), "class")
         return families.NormalFull(np.zeros((1, d)), np.eye(d)[None])
 
     def _family_prior(self, x: Any, known: Codes, weights: FloatArray | None, bank: Family) -> Any:

@@ -10,6 +10,7 @@ from fabula import families
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
 from fabula.estimators._components import ComponentModel
+from fabula.estimators._limits import refuse_hopeless_covariances
 from fabula.estimators._table import adopt_columns
 from fabula.families.base import Family
 from fabula.families.priors import CovariancePrior
@@ -148,6 +149,7 @@ class GaussianMixture(ComponentModel):
         means = np.zeros((1, d))
         match self.covariance_type:
             case "full":
+                refuse_hopeless_covariances(x.shape[0], d, self.n_components, "component")
                 return families.NormalFull(means, np.eye(d)[None])
             case "tied":
                 return families.NormalTied(means, np.eye(d))

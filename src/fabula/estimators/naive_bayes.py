@@ -11,6 +11,7 @@ from fabula.core.arrays import Codes, FloatArray
 from fabula.core.errors import UsageError
 from fabula.estimators._classes import ClassModel
 from fabula.estimators._families import choose_families, product_template
+from fabula.estimators._limits import refuse_impossible_cells
 from fabula.families.base import Family
 from fabula.persistence.registry import storable
 
@@ -98,7 +99,9 @@ class NaiveBayes(ClassModel):
         fields = self.columns_.fields
         names = choose_families(fields, x, self.families, shares)
         self.families_ = {field.column: name for field, name in zip(fields, names, strict=True)}
-        return product_template(fields, names)
+        template = product_template(fields, names)
+        refuse_impossible_cells(template, x, [field.column for field in fields])
+        return template
 
     def _family_prior(self, x: Any, known: Codes, weights: FloatArray | None, bank: Family) -> Any:
         return bank.pseudo_observations(self.prior_strength) if self.prior_strength else None
