@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 import pytest
@@ -51,6 +52,9 @@ GOOD = [
     (Callable[[int], int], len),
     (Named, 3),
     (type, int),
+    (TypeVar("T"), 3),
+    (Counter[str], Counter("aab")),
+    (np.ndarray[Any, np.dtype], np.zeros(3)),
 ]
 
 BAD = [

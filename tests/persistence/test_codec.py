@@ -205,6 +205,12 @@ def test_what_cannot_be_stored_is_named_with_its_place(value: object) -> None:
         pack({"part": [0, value]})
 
 
+def test_names_in_a_state_are_text(estimator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(estimator), "to_state", lambda self: {1: "a"})
+    with pytest.raises(UsageError, match=r"story: to_state returned the name 1"):
+        pack(estimator)
+
+
 def test_what_contains_itself_is_refused() -> None:
     circle: list[Any] = [1]
     circle.append({"again": circle})
@@ -291,6 +297,7 @@ CSR = {
         (_bank(names=["a"]), _arrays(), "'names' holds a value of type list, expected tuple"),
         (_bank(names={"is": "tuple", "items": [1]}), _arrays(), "'names' holds"),
         (_bank(floor="0.5"), _arrays(), "'floor' holds a value of type str"),
+        (_bank(floor=None), _arrays(), "'floor' holds None"),
         (_bank(floor=True), _arrays(), "'floor' holds True"),
         (_bank(names={"is": "tuple", "items": []}), _arrays(), r"ValueError: means needs a column"),
         (_bank(), _arrays(m=np.full((2, 1), np.nan)), r"^story \(test/bank\): .*must be finite"),
@@ -320,6 +327,11 @@ CSR = {
         ({"is": "scalar", "dtype": "bool", "value": 1}, {}, "not a scalar"),
         ({"is": "scalar", "dtype": "O", "value": 1}, {}, "not a scalar"),
         ({"is": "scalar", "dtype": {}, "value": 1}, {}, "^story"),
+        ({"is": "scalar", "dtype": "int8", "value": "a"}, {}, "not a scalar"),
+        ({"is": "scalar", "dtype": "str", "value": 1}, {}, "not a scalar"),
+        ({"is": "scalar", "dtype": "float64", "value": "3"}, {}, "not a scalar"),
+        ({"is": "scalar", "dtype": "float64", "value": 3}, {}, "not a scalar"),
+        ({"is": "scalar", "dtype": "datetime64[D]", "value": 1.5}, {}, "not a scalar"),
         ({"is": "date", "value": "2020-13-01"}, {}, "month must be in"),
         ({"is": "datetime", "value": 3}, {}, "^story"),
         ({"is": "timedelta", "value": [10**12, 0, 0]}, {}, "OverflowError"),
@@ -329,6 +341,9 @@ CSR = {
         ({"is": "strings", "shape": [-1], "width": 2, "items": ["a"]}, {}, "not a shape"),
         ({"is": "strings", "shape": [1], "width": 2**31, "items": ["a"]}, {}, "text of more than"),
         ({"is": "strings", "shape": [0, 2**70], "width": 1, "items": []}, {}, "^story"),
+        ({"is": "strings", "shape": {}, "width": 2, "items": ["a"]}, {}, "not a shape"),
+        ({"is": "strings", "shape": [True], "width": 2, "items": ["a"]}, {}, "not a shape"),
+        ({"is": "strings", "shape": [1], "width": 2.5, "items": ["a"]}, {}, "fit the width 2.5"),
         ({"is": "objects", "shape": [1], "items": [[1]]}, {}, "array of objects holds"),
         ({"is": "objects", "shape": [1], "items": [M]}, _arrays(), "array of objects holds"),
         ({"is": "objects", "shape": "a", "items": []}, {}, "not a shape"),

@@ -87,10 +87,9 @@ def load_model(path: str) -> LoadedModel:
     UsageError, FileFormatError
         There is no such file, or it is none that this version can read.
     """
-    import fabula.estimators
+    import fabula.estimators  # noqa: F401 - it registers the classes that a file may name
     from fabula.persistence import describe, load
 
-    del fabula.estimators  # only its registration of classes is wanted
     model = load(path)
     if not hasattr(model, "story_"):
         raise FileFormatError(

@@ -335,7 +335,9 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
         model._refresh()
         return model
 
-    def contributions(self, X: Any, reference: Any = None) -> contribute.Contributions:
+    def contributions(
+        self, X: Any, reference: Any = None, *, words: bool = False
+    ) -> contribute.Contributions:
         """How much each column spoke for each class, in nats.
 
         Parameters
@@ -343,6 +345,8 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
         X : (n, d) array or data frame
         reference : class, optional
             Evidence is for a class against this one; the first class by default.
+        words : bool
+            Let every word that occurs in these rows speak for itself, where there is text.
 
         Returns
         -------
@@ -358,6 +362,14 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
                 raise UsageError(f"reference must be one of the classes {names}.")
             place = names.index(str(reference))
         places = self.columns_.places
+        if words and hasattr(x, "indptr"):
+            occurring = set(np.unique(x.indices).tolist())
+            fields = self.columns_.fields
+            absent = [j for j, f in enumerate(fields) if f.word is not None and j not in occurring]
+            kept = [j for j in range(len(fields)) if fields[j].word is None or j in occurring]
+            places = {fields[j].name: [j] for j in kept}
+            # Words that do not occur say nothing; one group holds them all.
+            places |= {"other words": absent} if absent else {}
         return contribute.contributions(
             self.story_,
             x,

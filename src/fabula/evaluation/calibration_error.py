@@ -188,9 +188,7 @@ def expected_calibration_error(
         calibrated = _calibrated(measure, codes, stated, kind, n_bootstrap, seed + 1)
     else:
         calibrated = np.empty(0)
-    return _result(
-        value, simulated, _STRENGTHS * value, calibrated, confidence, kind, stated, n_bins=n_bins
-    )
+    return _result(value, simulated, calibrated, confidence, kind, stated, n_bins=n_bins)
 
 
 def smooth_calibration_error(
@@ -212,8 +210,8 @@ def smooth_calibration_error(
     Parameters
     ----------
     y, probabilities, kind, groups, confidence, n_bootstrap, random_state
-        As for :func:`expected_calibration_error`, and so is the interval: residuals are split
-        in bins of equal mass, 15 or n^(1/3) of them, which are finer than the kernel.
+        As for :func:`expected_calibration_error`. The interval is built in the same way, with
+        the observed residual curve as δ and its bootstrap deviations as noise.
 
     Returns
     -------
@@ -226,7 +224,7 @@ def smooth_calibration_error(
     values = [smooth_fixed_point(p, r) for (_, p), r in zip(pairs, residuals, strict=True)]
     value = float(np.mean(values))
     simulated = np.zeros((_STRENGTHS.size, n_bootstrap))
-    true, calibrated = np.zeros(_STRENGTHS.size), np.empty(0)
+    calibrated = np.empty(0)
     if n_bootstrap:
         group = group_codes(groups, codes.size)
         seed = int(generator(random_state, codes, stated).integers(2**63))
@@ -234,10 +232,7 @@ def smooth_calibration_error(
         for (_, p), residual, sigma in zip(pairs, residuals, values, strict=True):
             grid = _Grid.for_bandwidth(p, sigma)
             rng = np.random.default_rng(seed)
-            bins = equal_mass_bins(p, max(15, round(p.size ** (1 / 3))))
-            at_strengths, at_truth = grid.resample(residual, bins, sigma, group, n_bootstrap, rng)
-            simulated += at_strengths / len(pairs)
-            true += at_truth / len(pairs)
+            simulated += grid.resample(residual, sigma, group, n_bootstrap, rng) / len(pairs)
             grids.append(grid)
 
         def measure(drawn: list[Floats]) -> float:
@@ -245,7 +240,7 @@ def smooth_calibration_error(
             return float(np.mean(found))
 
         calibrated = _calibrated(measure, codes, stated, kind, n_bootstrap, seed + 1)
-    return _result(value, simulated, true, calibrated, confidence, kind, stated, bandwidth=value)
+    return _result(value, simulated, calibrated, confidence, kind, stated, bandwidth=value)
 
 
 def smooth_fixed_point(probability: Floats, residual: Floats) -> float:
@@ -312,28 +307,22 @@ class _Grid:
     def resample(
         self,
         residual: Floats,
-        bins: NDArray[np.intp],
         sigma: float,
         group: NDArray[np.intp],
         n_bootstrap: int,
         rng: np.random.Generator,
-    ) -> tuple[Floats, Floats]:
-        """Errors (strengths, resamples) of resampled rows, and (strengths,) without noise."""
-        signal, noise = _split(residual, bins)
-        signals = np.empty((n_bootstrap, self.n_cells + 1))
-        noises = np.empty_like(signals)
+    ) -> Floats:
+        """Errors (strengths, resamples) of the observed residual curve times λ, plus noise."""
+        signal = self.coefficients(residual)
+        noise = np.empty((n_bootstrap, self.n_cells + 1))
         for draw, weights in enumerate(bootstrap_weights(group, n_bootstrap, rng)):
-            weights *= residual.size / weights.sum()
-            signals[draw] = self.coefficients(weights * signal)
-            noises[draw] = self.coefficients(weights * noise)
+            noise[draw] = self.coefficients(weights * (residual.size / weights.sum()) * residual)
+        noise -= signal
         start, rows = np.full(n_bootstrap, max(sigma, 1e-9)), []
         for strength in _STRENGTHS:
-            start = fixed_point(strength * signals + noises, start=start)
+            start = fixed_point(strength * signal + noise, start=start)
             rows.append(start)
-        pure = _STRENGTHS[:, None] * self.coefficients(signal)
-        true = fixed_point(pure)
-        true[0] = 0.0
-        return np.array(rows), true
+        return np.array(rows)
 
 
 def _power_of_two(wanted: float, smallest: int, largest: int) -> int:
@@ -372,7 +361,6 @@ def _strength(value: float, quantile: Floats) -> float:
 def _result(
     value: float,
     simulated: Floats,
-    true: Floats,
     calibrated: Floats,
     confidence: float,
     kind: CalibrationKind,
@@ -386,14 +374,12 @@ def _result(
     low = debiased = high = expected = p_value = float("nan")
     if simulated.size:
         quantiles = np.percentile(simulated, [100 - tail, 50, tail], axis=1)
-        low, debiased, high = (
-            float(np.interp(_strength(value, q), _STRENGTHS, true)) for q in quantiles
-        )
+        low, debiased, high = (value * _strength(value, q) for q in quantiles)
         # A value far below what even a calibrated model shows would exclude every error, that is
         # claim more than the rows can tell: the upper end stays where the typical calibrated
         # model has it (power-constrained limits, Cowan et al. 2011).
         typical = _strength(float(np.median(simulated[0])), quantiles[2])
-        high = max(high, float(np.interp(typical, _STRENGTHS, true)))
+        high = max(high, value * typical)
         expected = float(calibrated.mean())
         p_value = float((1 + np.sum(calibrated >= value)) / (1 + calibrated.size))
     return CalibrationError(

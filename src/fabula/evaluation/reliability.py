@@ -32,9 +32,8 @@ __all__ = ["ReliabilityCurve", "reliability_curve"]
 _GRID = 512
 # Fewer rows than this under the kernel and the curve would be their noise.
 _FEWEST_ROWS = 10
-# Narrower and the curve would follow single rows, wider and it would leave the bins that it is
-# drawn beside (σ* is as large as the error itself); the error reports σ* as it is.
-_WIDTHS = (0.015, 0.05)
+# Narrower and the curve would follow single rows.
+_SMALLEST_WIDTH = 0.015
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,8 @@ def reliability_curve(
     -------
     ReliabilityCurve
         The smooth curve is the kernel estimate of Błasiok and Nakkiran (2023) with the width σ*
-        of the smooth calibration error, but not below 0.015 or above 0.05.
+        of the smooth calibration error, but at least 0.015 and at
+        most n^(-1/3) or 0.05, since a curve as wide as a large error would hide its shape.
     """
     codes, stated = check_predictions(y, probabilities)
     calibration_kind: CalibrationKind
@@ -161,7 +161,9 @@ def reliability_curve(
     count = np.bincount(bins)
     successes = np.bincount(bins, weights=happened).astype(float)
     low, high = _binomial(successes, count, confidence, interval)
-    width = float(np.clip(smooth_ece.value, *_WIDTHS))
+    # σ* is as large as the error itself; so wide a kernel would blur what the bins resolve.
+    widest = max(_SMALLEST_WIDTH, min(0.05, codes.size ** (-1 / 3)))
+    width = float(np.clip(smooth_ece.value, _SMALLEST_WIDTH, widest))
     frequency, density, band = _smooth_curve(
         happened, probability, width, group_codes(groups, codes.size) if n_bootstrap else None,
         n_bootstrap, confidence, rng,

@@ -7,6 +7,7 @@ from fabula.families.bernoulli import Bernoulli
 from fabula.families.categorical import Categorical
 from fabula.families.exponential import Exponential
 from fabula.families.factor import NormalFactor
+from fabula.families.factor_start import principal_start
 from fabula.families.gamma import Gamma
 from fabula.families.log_normal import LogNormal
 from fabula.families.multinomial import Multinomial
@@ -39,4 +40,5 @@ __all__ = [
     "StudentT",
     "StudentTColumns",
     "UnivariateColumns",
+    "principal_start",
 ]

@@ -117,6 +117,17 @@ class Family(ABC):
         or with a draw from the conditional distribution when ``rng`` is given.
         """
 
+    def log_prob_groups(self, x: Rows | Any, groups: Sequence[Sequence[int]]) -> FloatArray | None:
+        """What each group of columns says of the members (n, K, G), in nats.
+
+        The groups share out all columns. The sum over groups is the log density, up to a term
+        that is the same for every member. None where columns of different groups depend on each
+        other given the member.
+        """
+        if len(groups) == 1:
+            return self.log_prob(x)[:, :, None]
+        return None
+
     def univariate_part(self, column: int) -> tuple[UnivariateColumns, int] | None:
         """The bank in which the column is independent of all others, and its place there.
 
@@ -150,6 +161,11 @@ class UnivariateColumns(Family):
         raise CannotAnswerError(
             "level_probabilities", type(self).__name__, f"column {column} has no levels"
         )
+
+    def log_prob_groups(self, x: Rows | Any, groups: Sequence[Sequence[int]]) -> FloatArray | None:
+        """Sums of the log densities of cells."""
+        cells = self.log_prob_columns(x)
+        return np.stack([cells[:, :, list(group)].sum(axis=2) for group in groups], axis=2)
 
     def univariate_part(self, column: int) -> tuple[UnivariateColumns, int] | None:
         """The bank itself: all of its columns are independent."""

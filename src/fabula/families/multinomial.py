@@ -140,6 +140,19 @@ class Multinomial(Family):
         log_prob += words.base[:, None].astype(dtype)
         return log_prob
 
+    def log_prob_groups(
+        self, x: Rows | SparseRows, groups: Sequence[Sequence[int]]
+    ) -> FloatArray | None:
+        """Σ x log θ over the words of each group (n, K, G), without the coefficient."""
+        words = self.prepare(x)
+        if words.missing is not None:
+            return super().log_prob_groups(x, groups)
+        out = np.empty((len(words), self.n_members, len(groups)))
+        for g, group in enumerate(groups):
+            chosen = np.asarray(group, dtype=np.intp)
+            out[:, :, g] = words.counts[:, chosen] @ self._log_probabilities[:, chosen].T
+        return out
+
     def _seen(self, missing: FloatArray) -> FloatArray:
         """Probability (n, K) that a word is one of those whose counts are known; 1 if none is."""
         seen = (1.0 - missing) @ self.probabilities.T

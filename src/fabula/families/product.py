@@ -139,6 +139,19 @@ class Product(Family):
         p, within = self._places[column]
         return self.parts[p].univariate_part(within)
 
+    def log_prob_groups(self, x: Rows | Any, groups: Sequence[Sequence[int]]) -> FloatArray | None:
+        """Sums over the parts; a part may be split over groups only where its columns may."""
+        out = np.zeros((int(x.shape[0]), self.n_members, len(groups)))
+        group_of = {column: g for g, group in enumerate(groups) for column in group}
+        for part, columns, values in zip(self.parts, self.columns, self._split(x), strict=True):
+            touched = sorted({group_of[column] for column in columns})
+            within = [[i for i, c in enumerate(columns) if group_of[c] == g] for g in touched]
+            told = part.log_prob_groups(values, within)
+            if told is None:
+                return None
+            out[:, :, touched] += told
+        return out
+
     def log_prob_columns(self, x: Rows) -> FloatArray:
         """Log density of each cell by itself (n, K, d)."""
         out = np.zeros((int(x.shape[0]), self.n_members, self.n_columns))

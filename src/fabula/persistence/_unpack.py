@@ -164,7 +164,7 @@ class Unpacker:
             raise FileFormatError(f"{path}: an array of text with something else in it")
         if width is None:
             return _shaped(items, np.dtypes.StringDType(), shape, path)
-        if not isinstance(width, int) or width < longest:
+        if type(width) is not int or width < longest:
             raise FileFormatError(f"{path}: {longest} characters do not fit the width {width!r}")
         if 4 * width * max(1, len(items)) > MAX_TEXT_BYTES:
             raise FileFormatError(f"{path}: text of more than {MAX_TEXT_BYTES:,} bytes")

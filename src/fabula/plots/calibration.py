@@ -54,7 +54,7 @@ def reliability(
         raise DataError("there is no reliability curve to draw.")
     n_across = min(len(panels), _PER_ROW)
     n_down = -(-len(panels) // _PER_ROW)
-    figure = new_figure(max(3.4 * n_across, 4.2) + 0.4, 4.6 * n_down + (0.5 if title else 0.1))
+    figure = new_figure(3.3 * n_across + 0.7, 4.5 * n_down + (0.45 if title else 0.1))
     grid = figure.subplots(
         2 * n_down, n_across, squeeze=False, sharex=True, height_ratios=[4, 1] * n_down
     )
@@ -95,13 +95,16 @@ def _diagram(axes: Axes, curve: ReliabilityCurve, color: str) -> None:
     )
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
-    axes.set_aspect("equal")
     axes.tick_params(labelbottom=False)
     axes.set_title(shorten(curve.label or "model", 34))
     text = f"ECE {_error(curve.ece)}\nsmooth ECE {_error(curve.smooth_ece)}"
+    # In the corner that is emptier: most models stay near the diagonal, but not all.
+    x, y = curve.bin_probability, curve.bin_frequency
+    above = np.sum((x < 0.7) & (y > 0.8)) <= np.sum((x > 0.3) & (y < 0.2))
+    place, align = ((0.03, 0.97), ("left", "top")) if above else ((0.97, 0.03), ("right", "bottom"))
     axes.text(
-        0.03, 0.97, text, transform=axes.transAxes, va="top", fontsize=8.5, linespacing=1.4,
-        bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},
+        *place, text, transform=axes.transAxes, ha=align[0], va=align[1], fontsize=8.5,
+        linespacing=1.4, bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},
     )  # fmt: skip
 
 

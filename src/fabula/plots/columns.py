@@ -153,7 +153,7 @@ def _together(
     if across.size == 0:
         axes.text(0.5, 0.5, "no row has both", transform=axes.transAxes, ha="center", fontsize=8)
     elif x.levels is not None and y.levels is not None:
-        _balloons(axes, across, up, color, max(len(x.levels), len(y.levels)))
+        _cells_by_area(axes, across, up, color)
     elif x.levels is not None:
         _boxes(axes, across, up, len(x.levels), "vertical", color)
     elif y.levels is not None:
@@ -170,18 +170,28 @@ def _together(
             _contours(axes, x, y)
 
 
-def _balloons(
-    axes: Axes, across: NDArray[np.float64], up: NDArray[np.float64], color: str, n_levels: int
+def _cells_by_area(
+    axes: Axes, across: NDArray[np.float64], up: NDArray[np.float64], color: str
 ) -> None:
-    """Squares whose area is the share of rows with both levels."""
+    """Share of the rows with both levels as the filled area of a cell."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
     places, count = np.unique(np.column_stack([across, up]), axis=0, return_counts=True)
-    # The fullest cell fills its place; areas compare within one panel.
-    inches = axes.get_window_extent().width / axes.get_figure().dpi  # type: ignore[union-attr]
-    largest = (0.8 * 72 * inches / n_levels) ** 2
-    axes.scatter(
-        *places.T, s=largest * count / count.max(), marker="s", color=lighten(color, 0.3),
-        linewidth=0, clip_on=False,
-    )  # fmt: skip
+    # The fullest cell of a panel is filled; the outlines say what full is.
+    sides = 0.9 * np.sqrt(count / count.max())
+
+    def squares(centres: NDArray[np.float64], widths: NDArray[np.float64]) -> list[Rectangle]:
+        corners = centres - widths[:, None] / 2
+        return [Rectangle((a, b), w, w) for (a, b), w in zip(corners, widths, strict=True)]
+
+    full = np.full(len(places), 0.9)
+    axes.add_collection(
+        PatchCollection(squares(places, full), facecolor="#F1F1F1", edgecolor="none")
+    )
+    axes.add_collection(
+        PatchCollection(squares(places, sides), facecolor=lighten(color, 0.3), edgecolor="none")
+    )
 
 
 def _boxes(
@@ -218,12 +228,12 @@ def _contours(axes: Axes, x: DrawnColumn, y: DrawnColumn) -> None:
     counts, across, up = np.histogram2d(
         x.samples[complete], y.samples[complete], bins=64, range=[x.limits, y.limits]
     )
-    # Half of Silverman's width, because columns are often in clumps; in bins, at least one.
+    # Less than Silverman's width, because columns are often in clumps; in bins, at least one.
     width = [
         max(1.0, float(np.std(values[complete])) / (edges[1] - edges[0]))
         for values, edges in ((x.samples, across), (y.samples, up))
     ]
-    factor = 0.5 * complete.sum() ** (-1 / 6)
+    factor = 0.7 * complete.sum() ** (-1 / 6)
     density = gaussian_filter(counts, [max(1.0, w * factor) for w in width], mode="constant")
     heights = np.sort(density.ravel())[::-1]
     inside = np.cumsum(heights) / heights.sum()
@@ -248,7 +258,7 @@ def _frame(axes: Axes, x: DrawnColumn, y: DrawnColumn, place: tuple[int, int], n
         axes.set_xlabel(shorten(x.name, 22), fontsize=9)
     else:
         axes.tick_params(labelbottom=False)
-    if j == 0:
+    if j == 0 and n > 1:
         axes.set_ylabel(shorten(y.name, 22), fontsize=9)
     if j > 0 or i == j:
         axes.tick_params(labelleft=False)
@@ -289,4 +299,4 @@ def _legend(figure: Figure, drawn: list[DrawnColumn], with_samples: bool) -> Non
             label="samples" + (" (above it; contours hold 50 % and 95 %)" if several else ""),
         ),
     ]
-    figure.legend(handles=handles, loc="outside lower left", ncols=2)
+    figure.legend(handles=handles, loc="outside lower left", ncols=2 if len(drawn) > 2 else 1)

@@ -61,28 +61,17 @@ def contributions(
     joint = log_joint(story, x)
     prior = story.log_weights - story.log_weights[reference]
     odds = joint - joint[:, reference : reference + 1]
-    parts = _independent_parts(story)
-    values = np.zeros((int(x.shape[0]), story.n_classes, len(columns)))
-    if parts is not None and all(parts):
-        cells = story.family.log_prob_columns(x)
-        for i, group in enumerate(groups):
-            values[:, :, i] = cells[:, :, group].sum(axis=2)
-        values -= values[:, reference : reference + 1, :].copy()
+    family = getattr(story, "family", None)
+    told = None if family is None else family.log_prob_groups(x, groups)
+    additive = told is not None
+    if told is not None:
+        values = told - told[:, reference : reference + 1, :]
     else:
+        values = np.zeros((int(x.shape[0]), story.n_classes, len(columns)))
         for i, group in enumerate(groups):
             without = np.asarray(x.toarray() if hasattr(x, "toarray") else x, dtype=float).copy()
             without[:, group] = np.nan
             lost = log_joint(story, without)
             values[:, :, i] = odds - (lost - lost[:, reference : reference + 1])
-    remainder = odds - prior - values.sum(axis=2)
-    additive = parts is not None and all(parts)
-    if additive:
-        remainder = np.zeros_like(remainder)
+    remainder = np.zeros_like(odds) if additive else odds - prior - values.sum(axis=2)
     return Contributions(columns, classes, reference, prior, values, remainder, additive)
-
-
-def _independent_parts(story: Any) -> list[bool] | None:
-    family = getattr(story, "family", None)
-    if family is None or not hasattr(family, "log_prob_columns"):
-        return None
-    return [family.univariate_part(j) is not None for j in range(family.n_columns)]

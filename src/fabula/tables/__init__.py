@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fabula.tables.encoding import Field, TableEncoding
+from fabula.tables.encoding import TableEncoding
+from fabula.tables.fields import Field
 from fabula.tables.frames import kind_of_output
 from fabula.tables.inference import infer_column, infer_schema
 from fabula.tables.reading import MISSING_TOKENS, TableScan, read_table, scan_table

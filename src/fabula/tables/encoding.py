@@ -14,9 +14,10 @@ from fabula.core.arrays import FloatArray, SparseRows
 from fabula.core.errors import DataError, UsageError
 from fabula.persistence.registry import storable
 from fabula.tables.blocks import Blocks, EncodedBlocks, blocks_of
+from fabula.tables.fields import Field, fields_of, vocabularies_from
 from fabula.tables.filling import fill_table
 from fabula.tables.frames import Container, Table, as_cells, as_table, kind_of_output, row_labels
-from fabula.tables.inference import complete_schema, infer_schema
+from fabula.tables.inference import check_levels, complete_schema, infer_schema
 from fabula.tables.labels import labels_of
 from fabula.tables.matching import match_columns
 from fabula.tables.messages import did_you_mean, listed, shorten
@@ -27,36 +28,9 @@ from fabula.tables.text import TextOptions, WordCounter, count_words, texts_of, 
 from fabula.tables.turning import rows_of_columns
 from fabula.tables.values import as_floats, check_finite, decode_cells, encode_cells
 
-__all__ = ["Field", "TableEncoding"]
+__all__ = ["TableEncoding"]
 
 _CONTAINERS = ("numpy", "polars", "pandas", "pyarrow")
-
-
-@dataclass(frozen=True)
-class Field:
-    """What one column of encoded rows stands for.
-
-    Parameters
-    ----------
-    column
-        The column of the table that it comes from.
-    kind
-        Kind of that column.
-    n_levels
-        C for a category or boolean, 0 otherwise.
-    word
-        The word that is counted, for a column of text.
-    """
-
-    column: Name
-    kind: Kind
-    n_levels: int = 0
-    word: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Name of the encoded column: ``text:word`` for words, else that of the column."""
-        return str(self.column) if self.word is None else f"{self.column}:{self.word}"
 
 
 @storable("table/encoding")
@@ -150,7 +124,7 @@ class TableEncoding:
             schema = infer_schema(data, kinds=kinds)
         else:
             schema = complete_schema(schema.with_kinds(kinds), data)
-            _check_levels(schema, data)
+            check_levels(schema, data)
         options = text or TextOptions()
         counters = {
             column.name: WordCounter(column.name, options)
@@ -168,13 +142,7 @@ class TableEncoding:
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """What each column of X stands for, in order."""
-        dense = (Field(column.name, column.kind, column.n_levels) for column in self._dense)
-        words = (
-            Field(column.name, column.kind, word=word)
-            for column in self._texts
-            for word in self.vocabularies[column.name]
-        )
-        return (*dense, *words)
+        return fields_of(self._dense, self._texts, self.vocabularies)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -413,17 +381,10 @@ class TableEncoding:
         if not isinstance(state, Mapping) or set(state) != set(expected):
             found = listed(state) if isinstance(state, Mapping) else shorten(state)
             raise DataError(f"An encoding has the entries {listed(expected)}, but this is {found}.")
-        vocabularies: dict[Name, tuple[str, ...]] = {}
-        for entry in state["vocabularies"]:
-            match entry:
-                case [str() | int() as name, [*words]] if all(isinstance(w, str) for w in words):
-                    vocabularies[name] = tuple(words)
-                case _:
-                    raise DataError(f"A vocabulary is [column, [words]], not {shorten(entry)}.")
         return cls(
             Schema.from_dict(state["schema"]),
             state["container"],
-            vocabularies,
+            vocabularies_from(state["vocabularies"]),
             TextOptions.from_dict(state["text"]),
         )
 
@@ -483,12 +444,3 @@ class TableEncoding:
         index = row_labels(like)
         has_labels = index is not None and len(index) == n_rows
         return kind_of_output(like), index if has_labels else None
-
-
-def _check_levels(schema: Schema, data: Any) -> None:
-    """Raise DataError where the data hold a level that a stated schema does not list."""
-    levelled = [column for column in schema if column.kind in ("category", "boolean")]
-    if levelled:
-        for block in blocks_of(data):
-            for column in levelled:
-                encode_cells(column, block.column(column.name), unseen="error")

@@ -46,8 +46,9 @@ from fabula.tables.frames import Table, as_cells
 from fabula.tables.messages import listed, place, shorten, unknown_column
 from fabula.tables.schema import Column, Kind, Level, Name, Schema, check_kinds
 from fabula.tables.summaries import ColumnSummary, NumberSummary, summarise
+from fabula.tables.values import encode_cells
 
-__all__ = ["complete_schema", "infer_column", "infer_schema"]
+__all__ = ["check_levels", "complete_schema", "infer_column", "infer_schema"]
 
 _MAX_CODES = 20
 _CELLS_PER_CODE = 10
@@ -165,6 +166,15 @@ def complete_schema(schema: Schema, data: Any) -> Schema:
         }
         schema = schema.replace(dataclasses.replace(learned, **kept))
     return schema
+
+
+def check_levels(schema: Schema, data: Any) -> None:
+    """Raise DataError where the data hold a level that a stated schema does not list."""
+    levelled = [column for column in schema if column.kind in ("category", "boolean")]
+    if levelled:
+        for block in blocks_of(data):
+            for column in levelled:
+                encode_cells(column, block.column(column.name), unseen="error")
 
 
 def _first_of(data: Any) -> tuple[Table, Iterable[Table]]:
