@@ -86,7 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame.select(numbers).write_csv(place / "numbers.csv")
     frame.select(*numbers, "state").write_csv(place / "labelled.csv")
     for name, data, *options in (
-        ("bayes", "people", "-t", "state", "--model", "naive-bayes"),
+        ("bayes", "people", "-t", "state", "--model", "naive-bayes", "--kind", "visits=count"),
         ("lda", "labelled", "-t", "state", "--model", "lda"),
         ("qda", "labelled", "-t", "state", "--model", "qda"),
         ("discriminant", "people", "-t", "state", "--model", "mixture-discriminant"),

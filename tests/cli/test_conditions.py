@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def test_conditions_on_the_class(bayes: LoadedModel) -> None:
     ("texts", "said"),
     [
         (["height"], "not of the form column=value"),
-        (["hight=3"], "Did you mean 'height'?"),
+        (["hight=3"], "Did you mean 'height'"),
         (["height=tall"], "'tall', which is not a number"),
         (["height=nan"], "not a number"),
         (["height=.."], "no end"),
@@ -61,9 +62,8 @@ def test_conditions_on_the_class(bayes: LoadedModel) -> None:
     ],
 )
 def test_conditions_that_make_no_sense(bayes: LoadedModel, texts: list[str], said: str) -> None:
-    with pytest.raises(UsageError, match="") as error:
+    with pytest.raises(UsageError, match=re.escape(said)):
         parse_given(texts, bayes)
-    assert said in str(error.value)
 
 
 def test_names_and_levels_with_signs_in_them() -> None:
@@ -84,7 +84,8 @@ def test_names_and_levels_with_signs_in_them() -> None:
         "day": (datetime.date(2026, 1, 2), None),
         "written": "2026-01-02",
     }
-    assert loaded.estimator.condition(found).columns_.names == ()
+    del found["code"]
+    assert loaded.estimator.condition(found).columns_.names == ("code",)
 
     with pytest.raises(UsageError, match="no date"):
         parse_given(["day=tomorrow"], loaded)
@@ -150,9 +151,8 @@ def test_costs_of_actions_that_are_no_classes() -> None:
     ],
 )
 def test_costs_that_make_no_sense(text: str, said: str) -> None:
-    with pytest.raises(UsageError, match="") as error:
+    with pytest.raises(UsageError, match=re.escape(said)):
         parse_costs(text, ["ill", "well"])
-    assert said in str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -170,6 +170,5 @@ def test_files_of_costs_that_are_broken(
     tmp_path: Path, name: str, content: str, said: str
 ) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(DataError, match="") as error:
+    with pytest.raises(DataError, match=re.escape(said)):
         parse_costs(str(tmp_path / name), ["ill", "well"])
-    assert said in str(error.value)

@@ -12,7 +12,8 @@ from scipy.stats import multivariate_normal
 from fabula.core.blocks import Block
 from fabula.core.missing import find_patterns
 from fabula.families import completion
-from fabula.families.normal import DenseNormal, Moments, NormalFull, NormalTied
+from fabula.families.normal import NormalFull, NormalTied
+from fabula.families.normal_dense import DenseNormal, Moments
 from fabula.families.priors import CovariancePrior
 from fabula.structures.mixture import Mixture, MixturePrior
 

@@ -89,7 +89,9 @@ def plot(
                 case "reliability":
                     figure = _pictures.draw_reliability(loaded, frame)
                 case "contributions":
-                    figure = _pictures.draw_contributions(loaded, frame, row or 1, case)
+                    figure = _pictures.draw_contributions(
+                        loaded, frame, 1 if row is None else row, case
+                    )
                 case "costs":
                     figure = _pictures.draw_costs(loaded, frame, case)
                 case "components":

@@ -194,6 +194,8 @@ class Categorical(UnivariateColumns):
         self, columns: Sequence[int], values: Sequence[float] | FloatArray
     ) -> tuple[Family | None, FloatArray]:
         """The other columns as they were, and the log probability (K,) of the values."""
+        if not len(columns):
+            return self, np.zeros(self.n_members)
         row = np.asarray(values, dtype=np.float64)[None, :]
         log_prob = self.marginal(columns).log_prob(row)[0]
         rest = [j for j in range(self.n_columns) if j not in set(columns)]

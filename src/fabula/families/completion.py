@@ -18,7 +18,7 @@ from fabula.core.arrays import FloatArray, Mask, Responsibilities
 from fabula.core.missing import Patterns
 
 if TYPE_CHECKING:
-    from fabula.families.normal import DenseNormal
+    from fabula.families.normal_dense import DenseNormal
 
 __all__ = ["Completion", "Gaps", "complete_rows", "find_gaps"]
 

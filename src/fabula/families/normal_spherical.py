@@ -76,7 +76,9 @@ class NormalSpherical(IndependentColumns):
             pooled = pooled + np.broadcast_to(prior.scatter, scatter.shape).sum(axis=1)
             counts = counts + self.n_columns * prior.strengths(self.n_members)
         variances = np.divide(pooled, counts, out=self.variances.copy(), where=counts > 0)
-        return NormalSpherical(means, np.maximum(variances, resolution(means, statistics.origin).max(axis=1)))
+        return NormalSpherical(
+            means, np.maximum(variances, resolution(means, statistics.origin).max(axis=1))
+        )
 
     def pseudo_observations(self, strength: float) -> CovariancePrior:  # type: ignore[override]
         """Shrinkage of the variances towards those of this bank; the means stay free."""

@@ -18,9 +18,9 @@ from scipy.special import digamma, gammaln
 from fabula.core.arrays import FloatArray, LogProbabilities, Members, Responsibilities, Rows
 from fabula.core.errors import UsageError
 from fabula.families.base import Family
-from fabula.families.normal import (
+from fabula.families.normal import NormalFull
+from fabula.families.normal_dense import (
     Moments,
-    NormalFull,
     PreparedDense,
     dense_scatter,
     positive_definite,

@@ -120,7 +120,8 @@ class Mixture:
 
     def statistics(self, block: Block) -> MixtureStatistics:
         """Expected statistics of a block: the E-step."""
-        log_evidence, responsibilities = self.posterior(block.x, block.known)
+        x = self.family.prepare(block.x)
+        log_evidence, responsibilities = self.posterior(x, block.known)
         weights = block.weights
         if weights is None:
             total, n_rows = float(log_evidence.sum(dtype=np.float64)), float(len(block))
@@ -133,7 +134,7 @@ class Mixture:
             total,
             n_rows,
             responsibilities.sum(axis=0, dtype=np.float64),
-            self.family.statistics(block.x, responsibilities),
+            self.family.statistics(x, responsibilities),
         )
 
     def clamped_statistics(self, block: Block, responsibilities: Responsibilities) -> Any:

@@ -22,13 +22,13 @@ from fabula.tables.labels import labels_of
 from fabula.tables.matching import match_columns
 from fabula.tables.messages import did_you_mean, listed, shorten
 from fabula.tables.rebuild import build_series, build_table
-from fabula.tables.schema import Column, Kind, Name, Schema
+from fabula.tables.schema import Column, Kinds, Name, Schema
 from fabula.tables.sparse import beside, dense_columns, words_part
 from fabula.tables.text import TextOptions, WordCounter, count_words, texts_of, write_bag
 from fabula.tables.turning import rows_of_columns
 from fabula.tables.values import as_floats, check_finite, decode_cells, encode_cells
 
-__all__ = ["TableEncoding"]
+__all__ = ["Field", "TableEncoding"]
 
 _CONTAINERS = ("numpy", "polars", "pandas", "pyarrow")
 
@@ -95,7 +95,7 @@ class TableEncoding:
         cls,
         data: Any,
         schema: Schema | None = None,
-        kinds: Mapping[Name, Kind] | None = None,
+        kinds: Kinds | None = None,
         text: TextOptions | None = None,
     ) -> TableEncoding:
         """Learn how a table is encoded.

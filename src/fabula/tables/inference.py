@@ -44,7 +44,7 @@ from fabula.tables.blocks import blocks_of
 from fabula.tables.dates import DATE_FORMATS
 from fabula.tables.frames import Table, as_cells
 from fabula.tables.messages import listed, place, shorten, unknown_column
-from fabula.tables.schema import Column, Kind, Level, Name, Schema, check_kinds
+from fabula.tables.schema import Column, Kind, Kinds, Level, Name, Schema, check_kinds
 from fabula.tables.summaries import ColumnSummary, NumberSummary, summarise
 from fabula.tables.values import encode_cells
 
@@ -59,7 +59,7 @@ _ID_WORDS = frozenset(
 )
 
 
-def infer_schema(data: Any, *, kinds: Mapping[Name, Kind] | None = None) -> Schema:
+def infer_schema(data: Any, *, kinds: Kinds | None = None) -> Schema:
     """The schema of a table: what each column is, its levels, range and precision.
 
     Parameters

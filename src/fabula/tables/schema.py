@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from fabula.core.errors import DataError, UsageError
 from fabula.tables.messages import did_you_mean, listed, shorten, unknown_column
 
-__all__ = ["KINDS", "Column", "Kind", "Level", "Name", "Schema"]
+__all__ = ["KINDS", "Column", "Kind", "Kinds", "Level", "Name", "Schema"]
 
 Name: TypeAlias = str | int
 """Name of a column; the index of a column of a plain array."""
@@ -29,6 +29,9 @@ Level: TypeAlias = str | int | float | bool
 Kind: TypeAlias = Literal[
     "continuous", "count", "category", "boolean", "date", "text", "identifier", "constant"
 ]
+
+Kinds: TypeAlias = Mapping[Any, Kind]
+"""Names of columns to kinds. Keys of mappings are invariant, so names have no narrower type."""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Every kind a column may be of.
@@ -244,7 +247,7 @@ class Schema:
         # Not a KeyError: its message would be printed with quotes around it.
         raise UsageError(unknown_column(name, self.names))
 
-    def with_kinds(self, kinds: Mapping[Name, Kind] | None) -> Schema:
+    def with_kinds(self, kinds: Kinds | None) -> Schema:
         """Columns read as other kinds than inferred.
 
         Raises
@@ -340,7 +343,7 @@ class Schema:
         return cls.from_dict(state)
 
 
-def check_kinds(kinds: Mapping[Name, Kind], names: Sequence[Name]) -> None:
+def check_kinds(kinds: Kinds, names: Sequence[Name]) -> None:
     """Raise UsageError where ``kinds`` names a column or a kind that does not exist."""
     for name, kind in kinds.items():
         if name not in names:

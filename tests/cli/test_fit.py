@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from fabula import NaiveBayes, load
+from fabula.persistence import describe
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "m.fabula"
+
+
+def test_the_model_is_that_of_python(
+    fabula: Any, folder: Path, table: pl.DataFrame, target: Path
+) -> None:
+    done = fabula("fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target)
+    assert (done.code, done.out) == (0, "")
+    features = table.drop("state")
+    ours = NaiveBayes().fit(features, table["state"])
+    np.testing.assert_array_equal(
+        load(target).predict_proba(features), ours.predict_proba(features)
+    )
+
+
+def test_what_it_says(fabula: Any, folder: Path, table: pl.DataFrame, target: Path) -> None:
+    done = fabula("fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target)
+    assert f"{table.height} rows, 5 columns" in done.err
+    assert f"{table['state'].null_count()} rows without a label" in done.err
+    assert f"ill ({(table['state'] == 'ill').sum()})" in done.err
+    assert f"Wrote {target}" in done.err
+
+
+def test_json_goes_to_standard_output(
+    fabula: Any, folder: Path, table: pl.DataFrame, target: Path
+) -> None:
+    done = fabula(
+        "fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target, "--json"
+    )
+    assert done.err == ""
+    features = table.drop("state")
+    assert done.json["model"] == "NaiveBayes"
+    assert done.json["rows"] == table.height
+    assert done.json["missing_cells"] == sum(features.null_count().row(0))
+    assert done.json["unlabelled"] == table["state"].null_count()
+    assert done.json["classes"] == dict(table["state"].drop_nulls().value_counts().iter_rows())
+    mean = load(target).score_samples(features).mean()
+    assert done.json["mean_log_density"] == pytest.approx(mean, rel=1e-12)
+
+
+def test_the_file_knows_where_it_comes_from(fabula: Any, folder: Path) -> None:
+    notes = describe(folder / "bayes.fabula")["metadata"]
+    assert notes["target"] == "state"
+    assert notes["data"] == "people.csv"
+    assert notes["rows"] == 90
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("bayes", "NaiveBayes"),
+        ("lda", "LinearDiscriminantAnalysis"),
+        ("qda", "QuadraticDiscriminantAnalysis"),
+        ("discriminant", "GenerativeClassifier"),
+        ("mixture", "MixtureModel"),
+        ("gauss", "GaussianMixture"),
+    ],
+)
+def test_each_model(folder: Path, name: str, model: str) -> None:
+    assert type(load(folder / f"{name}.fabula")).__name__ == model
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".tsv", ".parquet"])
+def test_each_format_gives_the_same_model(
+    fabula: Any, folder: Path, table: pl.DataFrame, tmp_path: Path, target: Path, ending: str
+) -> None:
+    path = tmp_path / f"people{ending}"
+    if ending == ".parquet":
+        table.write_parquet(path)
+    elif ending == ".csv.gz":
+        path.write_bytes(gzip.compress(table.write_csv().encode()))
+    else:
+        table.write_csv(path, separator="\t" if ending == ".tsv" else ",")
+    assert fabula("fit", path, "-t", "state", "--model", "naive-bayes", "-o", target).code == 0
+    features = table.drop("state")
+    np.testing.assert_array_equal(
+        load(target).score_samples(features),
+        load(folder / "bayes.fabula").score_samples(features),
+    )
+
+
+def test_standard_input(fabula: Any, folder: Path, target: Path) -> None:
+    content = (folder / "people.csv").read_bytes()
+    done = fabula("fit", "-", "-t", "state", "--model", "naive-bayes", "-o", target, stdin=content)
+    assert done.code == 0
+    assert describe(target)["metadata"]["data"] == "standard input"
+
+
+def test_how_the_file_is_read(fabula: Any, tmp_path: Path, target: Path) -> None:
+    path = tmp_path / "odd.txt"
+    rows = "".join(f"{k},5;{'-99' if k == 3 else k}\n" for k in range(20))
+    path.write_text("a comment\n" + rows)
+    done = fabula(
+        "fit", path, "--model", "gaussian-mixture", "-k", 1, "-o", target, "--json", "--delimiter",
+        ";", "--decimal", ",", "--no-header", "--skip-lines", 1, "--missing", "-99",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert (done.json["rows"], done.json["columns"], done.json["missing_cells"]) == (20, 2, 1)
+    mean = load(target).means_[0]
+    assert mean[0] == pytest.approx(np.mean([k + 0.5 for k in range(20)]), rel=1e-6)
+
+
+def test_kinds_and_columns_left_out(fabula: Any, folder: Path, target: Path) -> None:
+    done = fabula(
+        "fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target,
+        "--kind", "visits=category", "--kind", "height=identifier", "--drop", "weight",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    kinds = {field.column: field.kind for field in load(target).columns_.fields}
+    assert kinds == {"visits": "category", "smoker": "boolean", "city": "category"}
+
+
+def test_a_schema_that_was_edited(
+    fabula: Any, folder: Path, tmp_path: Path, target: Path
+) -> None:
+    schema = tmp_path / "schema.json"
+    assert fabula("schema", folder / "people.csv", "-o", schema).code == 0
+    edited = json.loads(schema.read_text())
+    for column in edited["columns"]:
+        if column["name"] == "city":
+            column["levels"] = ["Bonn", "Jena", "Ulm", "Trier"]
+    schema.write_text(json.dumps(edited))
+    options = ["-t", "state", "--model", "naive-bayes", "-o", target, "--schema", schema]
+    assert fabula("fit", folder / "people.csv", *options).code == 0
+    assert load(target).encoding_.schema["city"].levels == ("Bonn", "Jena", "Ulm", "Trier")
+    schema.write_text('{"columns": [{"name": "city"}]}')
+    done = fabula("fit", folder / "people.csv", *options, "--force")
+    assert done.code == 3
+    assert f"{schema}: A column of the schema has no 'kind'" in done.err
+
+
+def test_other_parameters(fabula: Any, folder: Path, target: Path) -> None:
+    done = fabula(
+        "fit", folder / "numbers.csv", "--model", "gaussian-mixture", "-k", 2, "-o", target,
+        "--set", "covariance_type=tied", "--set", "n_init=2", "--seed", 7,
+    )  # fmt: skip
+    assert done.code == 0
+    model = load(target)
+    assert (model.covariance_type, model.n_init, model.random_state) == ("tied", 2, 7)
+
+
+def test_the_same_seed_gives_the_same_model(fabula: Any, folder: Path, tmp_path: Path) -> None:
+    frame = pl.read_csv(folder / "numbers.csv")
+    scores = []
+    for k, seed in enumerate((1, 1)):
+        path = tmp_path / f"{k}.fabula"
+        options = ["--model", "mixture", "-k", 4, "--seed", seed, "-o", path]
+        assert fabula("fit", folder / "numbers.csv", *options).code == 0
+        scores.append(load(path).score_samples(frame))
+    np.testing.assert_array_equal(scores[0], scores[1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["people.csv", "-t", "stat", "--model", "lda"], 2, "Did you mean 'state'?"),
+        (["people.csv", "--model", "lda"], 2, "--target"),
+        (["people.csv", "-t", "state", "--model", "mixture"], 2, "mixture-discriminant"),
+        (["people.csv", "-t", "height", "--model", "lda"], 3, "measurements"),
+        (["people.csv", "-t", "state", "--model", "lda"], 3, "numbers only"),
+        (["people.csv", "-t", "state", "--model", "lda", "-k", "2"], 2, "--components is for"),
+        (["people.csv", "--model", "mixture", "-k", "0"], 2, "expected 1 or more"),
+        (["people.csv", "--model", "mixture", "-k", "500"], 3, "at least as many rows"),
+        (["people.csv", "--model", "mixture", "--drop", "colour"], 2, "no column 'colour'"),
+        (["people.csv", "--model", "mixture", "--kind", "citi=text"], 2, "Did you mean 'city'?"),
+        (["people.csv", "--model", "mixture", "--kind", "city=txt"], 2, "Did you mean 'text'?"),
+        (["people.csv", "--model", "mixture", "--set", "n_inits=3"], 2, "Did you mean 'n_init'?"),
+        (["people.csv", "--model", "mixture", "--set", "n_init"], 2, "name=value"),
+        (["people.csv", "--model", "mixture", "--set", "n_init=no"], 2, "whole number"),
+        (["people.csv", "--model", "mixture", "--schema", "no.json"], 2, "cannot be read"),
+        (["peeple.csv", "--model", "mixture"], 2, "Did you mean people.csv"),
+    ],
+)
+def test_what_cannot_be_fitted(
+    fabula: Any,
+    folder: Path,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    code: int,
+    said: str,
+) -> None:
+    monkeypatch.chdir(folder)
+    done = fabula("fit", *arguments, "-o", target)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert "defect" not in done.err
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "is empty"),
+        ("a,b\n", "no rows"),
+        ("a,b\n1,2\n3\n", "line 3"),
+        ("a,a\n1,2\n", "distinct"),
+        ("a,label\n1,x\n2,x\n", "one label only"),
+        ("a,label\n1,\n2,\n", "no label"),
+        ("a,label\n1,x\n2,y\n3,z\n", "names rows"),
+        ("a,label\n1,2026-01-01\n2,2026-01-02\n1,2026-01-01\n2,2026-01-02\n", "dates"),
+    ],
+)
+def test_tables_that_cannot_be_used(
+    fabula: Any, tmp_path: Path, target: Path, content: str, said: str
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(content)
+    columns = ["-t", "label"] if "label" in content else []
+    model = "naive-bayes" if columns else "mixture"
+    done = fabula("fit", path, *columns, "--model", model, "-o", target)
+    assert (done.code, done.out) == (3, "")
+    assert said in done.err
+
+
+def test_nothing_is_overwritten(fabula: Any, folder: Path, target: Path) -> None:
+    target.write_text("mine")
+    options = ["-t", "state", "--model", "naive-bayes", "-o", target]
+    done = fabula("fit", folder / "people.csv", *options)
+    assert done.code == 2
+    assert "--force" in done.err
+    assert target.read_text() == "mine"
+    assert fabula("fit", folder / "people.csv", *options, "--force").code == 0
+    assert type(load(target)).__name__ == "NaiveBayes"
+
+
+def test_a_folder_that_does_not_exist(fabula: Any, folder: Path, tmp_path: Path) -> None:
+    done = fabula("fit", folder / "people.csv", "-o", tmp_path / "no" / "m.fabula")
+    assert done.code == 2
+    assert "create it first" in done.err
+    assert fabula("fit", folder / "people.csv", "-o", tmp_path).code == 2
+
+
+@pytest.mark.data
+def test_a_spam_filter(fabula: Any, data_folder: Path, target: Path) -> None:
+    path = data_folder / "sms-spam" / "sms.tsv"
+    done = fabula("fit", path, "-t", "column_1", "--model", "naive-bayes", "-o", target, "--json")
+    assert done.code == 0, done.err
+    assert done.json["classes"] == {"ham": 4827, "spam": 747}
+    done = fabula("predict", target, path)
+    assert "agrees with 9" in done.err
+    assert (done.frame["predicted_column_1"] == "spam").sum() > 600
+    shown = fabula("show", target).out
+    assert "spam: " in shown
+    assert "free" in shown
