@@ -443,7 +443,7 @@ def _recode(
 
 def _is_missing(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
-        return np.isnan(values)
+        return np.asarray(np.isnan(values))
     if values.dtype == object:
         return np.array([value is None or value != value for value in values.tolist()], dtype=bool)
     return np.zeros(len(values), dtype=bool)

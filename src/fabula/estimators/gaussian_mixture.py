@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from fabula.estimators._table import adopt_columns
 from fabula.families.base import Family
 from fabula.families.priors import CovariancePrior
 from fabula.learning.em import Report
+from fabula.learning.starts import Start
 from fabula.persistence.registry import storable
 from fabula.structures.mixture import Mixture
 
@@ -83,7 +85,7 @@ class GaussianMixture(ComponentModel):
         reg_covar: float = 1e-6,
         max_iter: int = 100,
         n_init: int = 1,
-        init_params: str = "kmeans",
+        init_params: Start = "kmeans",
         weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
@@ -239,14 +241,13 @@ def _family(covariance_type: str, means: FloatArray, covariances: Any) -> Family
     if covariance_type == "factor":
         loadings, noise = covariances
         return families.NormalFactor(means, np.asarray(loadings, float), np.asarray(noise, float))
-    kinds = {
+    kinds: dict[str, Callable[..., Family]] = {
         "full": families.NormalFull,
         "tied": families.NormalTied,
         "diag": families.NormalDiagonal,
         "spherical": families.NormalSpherical,
     }
-    family: Family = kinds[covariance_type](means, np.asarray(covariances, dtype=np.float64))
-    return family
+    return kinds[covariance_type](means, np.asarray(covariances, dtype=np.float64))
 
 
 def _covariances(family: Any) -> FloatArray:

@@ -13,6 +13,7 @@ from fabula.estimators._components import ComponentModel
 from fabula.estimators._families import choose_families, product_template
 from fabula.estimators._limits import refuse_impossible_cells
 from fabula.families.base import Family
+from fabula.learning.starts import Start
 from fabula.persistence.registry import storable
 
 __all__ = ["MixtureModel"]
@@ -69,7 +70,7 @@ class MixtureModel(ComponentModel):
         tol: float = 1e-3,
         max_iter: int = 200,
         n_init: int = 1,
-        init_params: str = "kmeans",
+        init_params: Start = "kmeans",
         random_state: Any = None,
         warm_start: bool = False,
     ):

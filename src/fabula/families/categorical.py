@@ -68,7 +68,7 @@ class Categorical(UnivariateColumns):
         return cls(np.tile(row, (n_members, 1)), tuple(int(c) for c in n_levels))
 
     @cached_property
-    def _starts(self) -> FloatArray:
+    def _starts(self) -> Members:
         sizes = np.asarray(self.n_levels, dtype=np.intp) + 1
         return np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.intp)
 
@@ -226,7 +226,7 @@ class Categorical(UnivariateColumns):
         probabilities = self.probabilities[:, self._slice(column)]
         codes = self._codes_in(column, region)
         with np.errstate(divide="ignore"):
-            return np.log(probabilities[:, codes].sum(axis=1))
+            return np.asarray(np.log(probabilities[:, codes].sum(axis=1)))
 
     def sample_within(
         self, column: int, region: Region, members: Members, rng: np.random.Generator
@@ -236,7 +236,8 @@ class Categorical(UnivariateColumns):
         probabilities = self.probabilities[:, self._slice(column)][:, codes]
         cumulative = np.cumsum(probabilities, axis=1)[members]
         uniform = rng.random(len(members))[:, None] * cumulative[:, -1:]
-        return codes[(uniform >= cumulative).sum(axis=1).clip(max=len(codes) - 1)].astype(float)
+        chosen = (uniform >= cumulative).sum(axis=1).clip(max=len(codes) - 1)
+        return np.asarray(codes[chosen], dtype=np.float64)
 
     def _codes_in(self, column: int, region: Region) -> Members:
         if not isinstance(region, OneOf):

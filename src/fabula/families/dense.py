@@ -48,7 +48,7 @@ def factorise(covariances: FloatArray) -> tuple[FloatArray, FloatArray]:
 def log_determinants(cholesky: FloatArray) -> FloatArray:
     """Log determinants of the matrices whose lower Cholesky factors are given."""
     diagonal = np.diagonal(cholesky, axis1=-2, axis2=-1)
-    return 2.0 * np.log(diagonal).sum(axis=-1)
+    return np.asarray(2.0 * np.log(diagonal).sum(axis=-1))
 
 
 def product_features(x: FloatArray) -> FloatArray:

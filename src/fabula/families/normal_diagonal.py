@@ -43,12 +43,12 @@ class NormalDiagonal(IndependentColumns):
     @property
     def n_members(self) -> int:
         """K."""
-        return self.means.shape[0]
+        return int(self.means.shape[0])
 
     @property
     def n_columns(self) -> int:
         """d."""
-        return self.means.shape[1]
+        return int(self.means.shape[1])
 
     @property
     def n_parameters(self) -> int:
@@ -105,7 +105,7 @@ class NormalDiagonal(IndependentColumns):
         return self.means[members] + noise * np.sqrt(self.variances[members])
 
     def _origin(self) -> FloatArray:
-        return self.means.mean(axis=0)
+        return np.asarray(self.means.mean(axis=0))
 
     def _features(self, x: Rows) -> tuple[FloatArray, ...]:
         return x, x * x

@@ -85,7 +85,7 @@ class Product(Family):
         return self.parts[0].n_members
 
     @cached_property
-    def n_columns(self) -> int:  # type: ignore[override]
+    def n_columns(self) -> int:
         """d."""
         return sum(part.n_columns for part in self.parts)
 
@@ -109,7 +109,7 @@ class Product(Family):
 
         out: list[Any] = []
         for part, group in zip(self.parts, self.columns, strict=True):
-            taken = x[:, _as_slice(group)]
+            taken: Any = x[:, _as_slice(group)]
             if issparse(taken) and not getattr(part, "takes_sparse", False):
                 taken = taken.toarray()
             out.append(taken)

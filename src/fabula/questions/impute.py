@@ -69,9 +69,8 @@ def _most_probable_levels(story: Any, x: Rows, column: int, n_levels: int) -> Fl
         part = story.family.univariate_part(column)
         if part is not None:
             bank, within = part
-            return (
-                (responsibilities @ bank.level_probabilities(within)).argmax(axis=1).astype(float)
-            )
+            shares = responsibilities @ bank.level_probabilities(within)
+            return np.asarray(shares.argmax(axis=1), dtype=np.float64)
     scores = _scores_at(story, x, column, np.arange(n_levels, dtype=np.float64)[:, None])
     return np.asarray(scores.argmax(axis=0), dtype=np.float64)
 
