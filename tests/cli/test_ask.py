@@ -171,7 +171,13 @@ def test_what_cannot_be_answered(
     [("height", "tall", "'height'"), ("visits", "-3", "'visits'"), ("visits", "1.5", "'visits'")],
 )
 def test_a_wrong_value_is_named_with_its_place(
-    fabula: Any, folder: Path, table: pl.DataFrame, tmp_path: Path, column: str, value: str, said: str
+    fabula: Any,
+    folder: Path,
+    table: pl.DataFrame,
+    tmp_path: Path,
+    column: str,
+    value: str,
+    said: str,
 ) -> None:
     broken = table.with_columns(pl.col(column).cast(pl.String))
     broken = broken.with_columns(

@@ -166,9 +166,7 @@ def test_costs_that_make_no_sense(text: str, said: str) -> None:
         ("c.csv", "truth,ill,well\nill,0,x\n", "line 2: a cost is 'x'"),
     ],
 )
-def test_files_of_costs_that_are_broken(
-    tmp_path: Path, name: str, content: str, said: str
-) -> None:
+def test_files_of_costs_that_are_broken(tmp_path: Path, name: str, content: str, said: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(DataError, match=re.escape(said)):
         parse_costs(str(tmp_path / name), ["ill", "well"])

@@ -21,7 +21,9 @@ def target(tmp_path: Path) -> Path:
 def test_the_model_is_that_of_python(
     fabula: Any, folder: Path, table: pl.DataFrame, target: Path
 ) -> None:
-    done = fabula("fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target)
+    done = fabula(
+        "fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target
+    )
     assert (done.code, done.out) == (0, "")
     features = table.drop("state")
     ours = NaiveBayes().fit(features, table["state"])
@@ -31,7 +33,9 @@ def test_the_model_is_that_of_python(
 
 
 def test_what_it_says(fabula: Any, folder: Path, table: pl.DataFrame, target: Path) -> None:
-    done = fabula("fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target)
+    done = fabula(
+        "fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target
+    )
     assert f"{table.height} rows, 5 columns" in done.err
     assert f"{table['state'].null_count()} rows without a label" in done.err
     assert f"ill ({(table['state'] == 'ill').sum()})" in done.err
@@ -42,7 +46,15 @@ def test_json_goes_to_standard_output(
     fabula: Any, folder: Path, table: pl.DataFrame, target: Path
 ) -> None:
     done = fabula(
-        "fit", folder / "people.csv", "-t", "state", "--model", "naive-bayes", "-o", target, "--json"
+        "fit",
+        folder / "people.csv",
+        "-t",
+        "state",
+        "--model",
+        "naive-bayes",
+        "-o",
+        target,
+        "--json",
     )
     assert done.err == ""
     features = table.drop("state")
@@ -88,7 +100,8 @@ def test_each_format_gives_the_same_model(
         path.write_bytes(gzip.compress(table.write_csv().encode()))
     else:
         table.write_csv(path, separator="\t" if ending == ".tsv" else ",")
-    assert fabula("fit", path, "-t", "state", "--model", "naive-bayes", "-o", target).code == 0
+    options = ["-t", "state", "--model", "naive-bayes", "--kind", "visits=count", "-o", target]
+    assert fabula("fit", path, *options).code == 0
     features = table.drop("state")
     np.testing.assert_array_equal(
         load(target).score_samples(features),
@@ -127,9 +140,7 @@ def test_kinds_and_columns_left_out(fabula: Any, folder: Path, target: Path) -> 
     assert kinds == {"visits": "category", "smoker": "boolean", "city": "category"}
 
 
-def test_a_schema_that_was_edited(
-    fabula: Any, folder: Path, tmp_path: Path, target: Path
-) -> None:
+def test_a_schema_that_was_edited(fabula: Any, folder: Path, tmp_path: Path, target: Path) -> None:
     schema = tmp_path / "schema.json"
     assert fabula("schema", folder / "people.csv", "-o", schema).code == 0
     edited = json.loads(schema.read_text())
@@ -260,3 +271,71 @@ def test_a_spam_filter(fabula: Any, data_folder: Path, target: Path) -> None:
     shown = fabula("show", target).out
     assert "spam: " in shown
     assert "free" in shown
+
+
+@pytest.mark.parametrize("method", ["temperature", "sigmoid", "isotonic"])
+def test_calibrated_models_answer_every_question(
+    fabula: Any, folder: Path, target: Path, tmp_path: Path, method: str
+) -> None:
+    data = folder / "labelled.csv"
+    options = ["--model", "lda", "--calibrate", method, "-o", target]
+    done = fabula("fit", data, "-t", "state", *options)
+    assert done.code == 0, done.err
+    assert type(load(target)).__name__ == "Calibrated"
+    for command in (
+        ["show", target],
+        ["predict", target, data, "--costs", "ill:well=5,well:ill=1", "--prior", "estimate"],
+        ["sample", target, "--given", "state=ill", "--given", "height=170..", "-n", 3],
+        ["score", target, data, "--outliers"],
+        ["impute", target, data],
+        ["plot", target, data, "--kind", "contributions", "-o", tmp_path / "a.png"],
+        ["plot", target, data, "--kind", "densities", "-o", tmp_path / "b.png"],
+        ["condition", target, "--given", "height=170", "-o", tmp_path / "c.fabula"],
+    ):
+        done = fabula(*command)
+        assert done.code == 0, done.err
+        assert "warning" not in done.err
+    assert fabula("fit", data, *options[2:], "--force").code == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [
+        ("people.csv", ["-t", "state", "--model", "naive-bayes", "--kind", "visits=count"]),
+        ("labelled.csv", ["-t", "state", "--model", "qda"]),
+        ("numbers.csv", ["--model", "gaussian-mixture", "-k", "1"]),
+    ],
+)
+def test_block_by_block(
+    fabula: Any, folder: Path, target: Path, tmp_path: Path, data: str, options: list[str]
+) -> None:
+    whole = fabula("fit", folder / data, *options, "-o", tmp_path / "w.fabula", "--json").json
+    done = fabula("fit", folder / data, *options, "--stream", "-o", target, "--json")
+    assert done.code == 0, done.err
+    for name in ("rows", "columns", "missing_cells", "classes", "unlabelled", "n_parameters"):
+        assert done.json[name] == whole[name], name
+    frame = pl.read_csv(folder / data)
+    np.testing.assert_allclose(
+        load(target).score_samples(frame),
+        load(tmp_path / "w.fabula").score_samples(frame),
+        rtol=1e-3,
+        atol=1e-3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", "mixture", "--drop", "city"], "--drop"),
+        (["--model", "auto"], "--model"),
+        (["-t", "state", "--model", "mixture-discriminant"], "block by block"),
+        (["-t", "state", "--model", "lda", "--kind", "city=identifier"], "--kind does not go"),
+        (["--model", "mixture", "--decimal", ","], "as it stands"),
+    ],
+)
+def test_what_does_not_go_block_by_block(
+    fabula: Any, folder: Path, target: Path, options: list[str], said: str
+) -> None:
+    done = fabula("fit", folder / "people.csv", *options, "--stream", "-o", target)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err

@@ -10,9 +10,7 @@ import pytest
 from fabula import load
 
 
-def test_samples_have_the_form_of_the_table(
-    fabula: Any, folder: Path, table: pl.DataFrame
-) -> None:
+def test_samples_have_the_form_of_the_table(fabula: Any, folder: Path, table: pl.DataFrame) -> None:
     done = fabula("sample", folder / "bayes.fabula", "-n", 200)
     assert done.err == ""
     assert done.frame.columns == table.columns

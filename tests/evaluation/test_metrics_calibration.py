@@ -154,6 +154,16 @@ def test_interval_covers_the_true_error(measure):
     assert all(f.p_value < 0.05 for f in found)
 
 
+@pytest.mark.parametrize("measure", [expected_calibration_error, smooth_calibration_error])
+def test_an_error_of_zero_is_not_certainty(measure):
+    """The share of the sample itself as the only probability has no error on these rows."""
+    y = np.repeat([0, 1], [380, 20])
+    found = measure(y, np.full(400, 0.05), n_bootstrap=200)
+    assert found.value == pytest.approx(0, abs=1e-8)
+    # One standard error of the share is 0.011: two of them cannot be excluded, five can.
+    assert 0.02 < found.high < 0.055
+
+
 def test_top_label_and_classwise_reduce_to_binary():
     rng = np.random.default_rng(5)
     p = rng.dirichlet([1, 1, 1], 500)
@@ -223,7 +233,9 @@ def test_smooth_reliability_is_the_kernel_regression():
     p, y = case(6, 400, "over")
     found = reliability_curve(y, p, n_bootstrap=50)
     sigma = found.bandwidth
-    assert sigma == pytest.approx(found.smooth_ece.value)
+    assert sigma == 0.05 < found.smooth_ece.value  # a curve as wide as the error hides its shape
+    narrow = reliability_curve(*case(3, 2000, "cal")[::-1], n_bootstrap=0)
+    assert narrow.bandwidth == narrow.smooth_ece.value
     for j in (40, 256, 500):
         t = found.smooth_probability[j : j + 1]
         kernel = np.array([reflected(t, c, sigma)[0] for c in p])

@@ -290,6 +290,15 @@ def test_a_bomb_that_lies_about_its_size(path: Path) -> None:
         read(path, {"story.json": 10**9, "arrays.safetensors": 10**9})
 
 
+def test_a_stored_member_that_lies_about_its_size(path: Path) -> None:
+    write_members(path, GOOD, force=False)
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<L", data, data.index(b"PK\x01\x02") + 24, 7)
+    path.write_bytes(data)
+    with pytest.raises(FileFormatError, match=r"\(8 bytes that claim to be 7\)"):
+        read(path)
+
+
 def test_sizes_are_limited(path: Path) -> None:
     write_members(path, GOOD, force=False)
     with pytest.raises(FileFormatError, match=r"arrays\.safetensors has 256 bytes, over .* 255"):

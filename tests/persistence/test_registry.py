@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import fabula
 from fabula.core.errors import FileFormatError, UsageError
 from fabula.persistence import registry
 from fabula.persistence.registry import is_storable, key_of, lookup, rebuild, state_of, storable
@@ -177,6 +179,17 @@ def test_a_version_without_the_layer_knows_no_such_key(monkeypatch: pytest.Monke
     monkeypatch.setitem(registry._MODULES, "zoo", "fabula_test_no_such_layer")
     with pytest.raises(FileFormatError, match="unknown here"):
         lookup("zoo/unicorn")
+
+
+def test_the_table_knows_where_every_key_of_the_package_is() -> None:
+    root = Path(fabula.__file__).parent
+    found = 0
+    for path in root.rglob("*.py"):
+        for key in re.findall(r'^@storable\("([^"]+)"\)', path.read_text(), re.MULTILINE):
+            module = ".".join(("fabula", *path.relative_to(root).with_suffix("").parts))
+            assert f"{module}.".startswith(f"{registry._MODULES[key.partition('/')[0]]}."), key
+            found += 1
+    assert found >= 2
 
 
 def test_a_fresh_process_finds_a_family() -> None:

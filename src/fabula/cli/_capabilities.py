@@ -47,7 +47,9 @@ def capabilities() -> list[Capability]:
     """Fit each model to a table of a few rows, and see what it can be asked."""
     import polars as pl
 
-    numbers = pl.DataFrame({"a": [0.1, 0.9, 0.4, 5.2, 5.8, 5.1], "b": [1.2, 0.8, 1.9, 4.1, 4.6, 4.4]})
+    numbers = pl.DataFrame(
+        {"a": [0.1, 0.9, 0.4, 5.2, 5.8, 5.1], "b": [1.2, 0.8, 1.9, 4.1, 4.6, 4.4]}
+    )
     words = pl.Series("c", ["x", "y", "x", "y", "x", "y"])
     labels = ["p", "p", "p", "q", "q", "q"]
     found = []

@@ -118,7 +118,9 @@ def parse_costs(text: str, classes: Sequence[str]) -> dict[str, dict[str, float]
         costs = _costs_inline(text, classes)
     for truth in costs:
         if truth not in classes:
-            raise UsageError(f"--costs: there is no class {truth!r}. {did_you_mean(truth, classes)}")
+            raise UsageError(
+                f"--costs: there is no class {truth!r}. {did_you_mean(truth, classes)}"
+            )
     actions = list(dict.fromkeys(action for row in costs.values() for action in row))
     if set(actions) <= set(classes):
         actions = list(classes)
@@ -137,9 +139,7 @@ def parse_costs(text: str, classes: Sequence[str]) -> dict[str, dict[str, float]
     return complete
 
 
-def _split(
-    text: str, known: Sequence[str], option: str, what: str = "column"
-) -> tuple[str, str]:
+def _split(text: str, known: Sequence[str], option: str, what: str = "column") -> tuple[str, str]:
     """Name and value; a name may itself hold the sign, if it is one that exists."""
     ends = [i for i, character in enumerate(text) if character == "="]
     if not ends:

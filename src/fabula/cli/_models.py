@@ -72,6 +72,11 @@ class LoadedModel:
         return hasattr(self.estimator, "classes_")
 
     @property
+    def storyteller(self) -> Any:
+        """The model itself, under a calibration map where there is one."""
+        return getattr(self.estimator, "estimator_", self.estimator)
+
+    @property
     def class_names(self) -> list[str]:
         """Names of the classes, or numbers of the components, in the order of the model."""
         if self.classifies:

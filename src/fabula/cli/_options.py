@@ -35,8 +35,12 @@ Out = Annotated[
     ),
 ]
 Json = Annotated[bool, Parameter("--json", show_default=False, help="Write JSON instead.")]
-Force = Annotated[bool, Parameter("--force", show_default=False, help="Replace a file that is already there.")]
-Seed = Annotated[int | None, Parameter("--seed", help="Whole number from which all chance follows.")]
+Force = Annotated[
+    bool, Parameter("--force", show_default=False, help="Replace a file that is already there.")
+]
+Seed = Annotated[
+    int | None, Parameter("--seed", help="Whole number from which all chance follows.")
+]
 Threads = Annotated[
     int | None, Parameter("--threads", help="How many cores to use; all of them by default.")
 ]

@@ -119,7 +119,7 @@ def draw_contributions(
     if not 1 <= row <= frame.height:
         raise UsageError(f"--row is {row}, but DATA has the rows 1 to {frame.height:,}.")
     chosen = frame[row - 1 : row]
-    found = loaded.estimator.contributions(chosen)
+    found = loaded.storyteller.contributions(chosen)
     place = _class_place(loaded, positive, -1)
     against = next(k for k in range(len(found.classes)) if k != place)
     cells = [chosen[str(c)][0] if str(c) in chosen.columns else None for c in found.columns]
@@ -140,7 +140,7 @@ def draw_components(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> F
     """The normal components of a mixture as ellipses over two columns."""
     from fabula.plots import components
 
-    model = loaded.estimator
+    model = loaded.storyteller
     if not hasattr(model, "covariances_"):
         raise CannotAnswerError(
             "plot --kind components",
@@ -180,9 +180,9 @@ def telling_columns(
     """The columns that say most about the class; the first ones where there is none."""
     fields = [field for field in loaded.estimator.columns_.fields if field.word is None]
     names = [str(f.column) for f in fields if not numbers or f.kind in _NUMBERS]
-    if not hasattr(loaded.estimator, "contributions") or len(names) <= number:
+    if not hasattr(loaded.storyteller, "contributions") or len(names) <= number:
         return names[:number]
-    found = loaded.estimator.contributions(frame.head(_ROWS_TO_CHOOSE))
+    found = loaded.storyteller.contributions(frame.head(_ROWS_TO_CHOOSE))
     strength = np.abs(found.values).mean(axis=(0, 1))
     order = [str(found.columns[i]) for i in np.argsort(-strength, kind="stable")]
     return [name for name in order if name in names][:number]
@@ -194,7 +194,9 @@ def _wanted(
     wanted = list(columns) if columns else telling_columns(loaded, frame, number)
     if len(wanted) != number:
         asked = f"{number} column{'' if number == 1 else 's'} of numbers"
-        raise UsageError(f"--kind {kind} shows {asked}, but there are {len(wanted)}: see --columns.")
+        raise UsageError(
+            f"--kind {kind} shows {asked}, but there are {len(wanted)}: see --columns."
+        )
     _check_columns(loaded, wanted, numbers=True)
     return wanted
 
@@ -273,8 +275,7 @@ def _frame(columns: dict[str, Any]) -> pl.DataFrame:
 
 def _joint(loaded: LoadedModel, cells: dict[str, Any]) -> NDArray[np.float64]:
     """p(cells, class), (m, K)."""
-    model = loaded.estimator.marginal(list(cells))
-    model = getattr(model, "estimator_", model)  # a calibration map has no density of its own
+    model = loaded.storyteller.marginal(list(cells))  # a calibration map has no density
     frame = _frame(cells)
     density = np.exp(model.score_samples(frame))[:, None]
     return np.asarray(model.predict_proba(frame) * density)

@@ -35,9 +35,7 @@ def drop_columns(frame: pl.DataFrame, names: Sequence[str] | None) -> pl.DataFra
     return frame.drop(list(names or ()))
 
 
-def split_target(
-    frame: pl.DataFrame, target: str | None
-) -> tuple[pl.DataFrame, pl.Series | None]:
+def split_target(frame: pl.DataFrame, target: str | None) -> tuple[pl.DataFrame, pl.Series | None]:
     """The other columns, and the labels; null where a row has none."""
     if target is None:
         return frame, None

@@ -45,7 +45,7 @@ app = App(
     "1 failed, 2 wrong usage, 3 bad data.",
     default_parameter=Parameter(negative=()),
 )
-_COMMANDS = (
+_COMMANDS: tuple[Callable[..., None], ...] = (
     fit, sample, score, predict, impute, condition, compare, schema, show, models, plot, demo,
 )  # fmt: skip
 
@@ -60,7 +60,7 @@ def _help_of(command: Callable[..., None]) -> str:
 
 
 for _place, _command in enumerate(_COMMANDS):
-    app.command(_command, sort_key=_place, help=_help_of(_command))
+    app.command(sort_key=_place, help=_help_of(_command))(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

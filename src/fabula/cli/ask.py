@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["impute", "predict", "score"]
 
 Keep = Annotated[
-    bool, Parameter("--keep", show_default=False, help="Write the columns of DATA in front of the answers.")
+    bool,
+    Parameter(
+        "--keep", show_default=False, help="Write the columns of DATA in front of the answers."
+    ),
 ]
 
 
@@ -172,8 +175,9 @@ def impute(
 ) -> None:
     """Fill the empty cells of a table.
 
-    What a cell may hold is told by the other cells of its row. Cells that were seen stay as they are. For anything that is computed on from here, use several
-    draws: means look more certain than they are.
+    What a cell may hold is told by the other cells of its row; cells that were seen stay as they
+    are. For anything that is computed on from here, use several draws: means look more certain
+    than they are.
 
     Parameters
     ----------

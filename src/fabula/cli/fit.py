@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
 from fabula.cli._console import note, working
-from fabula.cli._models import CLASSIFIERS, MODELS, ModelName, make_estimator, save_model
+from fabula.cli._fitting import Plan, fit_stream, fit_table
+from fabula.cli._models import CLASSIFIERS, ModelName, save_model
 from fabula.cli._options import (
     Force,
     Json,
@@ -20,7 +20,7 @@ from fabula.cli._options import (
     limited_threads,
 )
 from fabula.cli._output import check_output, write_json
-from fabula.cli._tables import count_missing, drop_columns, read_schema, split_target
+from fabula.cli._tables import drop_columns, read_schema, split_target
 from fabula.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from fabula.tables import TableEncoding
 
 __all__ = ["fit"]
+
+# What the file of the model says about its origin.
+_KEPT = ("rows", "missing_cells", "classes", "unlabelled", "why")
 
 
 def fit(
@@ -52,9 +55,7 @@ def fit(
     ] = "auto",
     components: Annotated[
         int | None,
-        Parameter(
-            ("--components", "-k"), help="Components of a mixture, or of each class of one."
-        ),
+        Parameter(("--components", "-k"), help="Components of a mixture, or of each class of one."),
     ] = None,
     kind: Annotated[
         list[str] | None,
@@ -69,6 +70,20 @@ def fit(
     drop: Annotated[
         list[str] | None, Parameter(help="Column to leave out, as often as needed.")
     ] = None,
+    calibrate: Annotated[
+        Literal["temperature", "sigmoid", "isotonic"] | None,
+        Parameter(
+            help="Put a calibration map over the probabilities, learned from rows that were held "
+            "out."
+        ),
+    ] = None,
+    stream: Annotated[
+        bool,
+        Parameter(
+            show_default=False,
+            help="Read the file block by block, again and again: for tables larger than memory.",
+        ),
+    ] = False,
     settings: Annotated[
         list[str] | None,
         Parameter(
@@ -94,36 +109,42 @@ def fit(
     """
     check_output(output, force=force)
     if target is None and model in CLASSIFIERS:
-        raise UsageError(f"--model {model} tells classes apart: say which column holds them, --target.")
+        raise UsageError(
+            f"--model {model} tells classes apart: say which column holds them, --target."
+        )
     if target is not None and model in ("mixture", "gaussian-mixture"):
         raise UsageError(
             f"--model {model} knows no classes, so --target does not go with it: use --model "
             f"mixture-discriminant, or leave the column out with --drop {target}."
         )
+    if calibrate is not None and target is None:
+        raise UsageError("--calibrate is for the probabilities of classes: see --target.")
     if components is not None and components < 1:
         raise UsageError(f"--components is {components}, expected 1 or more.")
+    plan = Plan(model, components, calibrate, seed, tuple(settings or ()))
     with limited_threads(threads):
-        with working("Reading"):
-            table = drop_columns(reading.read(data), drop)
-            frame, labels = split_target(table, target)
-            encoding = _encoding(frame, target, schema, kind)
-        start = time.perf_counter()
-        with working("Fitting"):
-            estimator, why = _choose(
-                model, frame, labels, encoding, components, seed, settings or []
-            )
-        seconds = time.perf_counter() - start
-    summary = _summarise(estimator, frame, labels, seconds)
-    summary["model"] = type(estimator).__name__
-    summary["why"] = why
+        import fabula.estimators  # noqa: F401 - so that its loading does not count as fitting
+
+        if stream:
+            if drop or schema or calibrate or reading != Reading() or data == "-":
+                raise UsageError(
+                    "--stream reads a file as it stands: --drop, --schema, --calibrate, standard "
+                    "input and the options for reading do not go with it. --kind "
+                    "column=identifier leaves a column out."
+                )
+            with working("Fitting"):
+                estimator, summary = fit_stream(plan, data, target, kind)
+        else:
+            with working("Reading"):
+                table = drop_columns(reading.read(data), drop)
+                frame, labels = split_target(table, target)
+                encoding = _encoding(frame, target, schema, kind)
+            with working("Fitting"):
+                estimator, summary = fit_table(plan, frame, labels, encoding)
     notes = {
         "target": target,
         "data": "standard input" if data == "-" else os.path.basename(data),
-        "rows": summary["rows"],
-        "missing_cells": summary["missing_cells"],
-        "classes": summary["classes"],
-        "unlabelled": summary["unlabelled"],
-        "why": why,
+        **{name: summary[name] for name in _KEPT},
     }
     save_model(estimator, output, notes, force=force)
     if json:
@@ -149,51 +170,6 @@ def _encoding(
     return TableEncoding.fit(frame, stated, parse_kinds(kinds, frame.columns))
 
 
-def _choose(
-    model: str,
-    frame: pl.DataFrame,
-    labels: pl.Series | None,
-    encoding: TableEncoding,
-    components: int | None,
-    seed: int | None,
-    settings: list[str],
-) -> tuple[Any, str | None]:
-    """The fitted estimator, and why it is this one."""
-    numeric = all(field.kind not in ("category", "text") for field in encoding.fields)
-    if model == "auto":
-        raise NotImplementedError
-    estimator = make_estimator(
-        model, numeric=numeric, components=components, seed=seed, settings=settings
-    )
-    estimator._shared_encoding = encoding
-    if labels is None:
-        return estimator.fit(frame), None
-    return estimator.fit(frame, labels), None
-
-
-def _summarise(
-    estimator: Any, frame: pl.DataFrame, labels: pl.Series | None, seconds: float
-) -> dict[str, Any]:
-    classes = None
-    if labels is not None:
-        counted = dict(labels.drop_nulls().value_counts().iter_rows())
-        classes = {str(label): counted.get(label, 0) for label in estimator.classes_.tolist()}
-    return {
-        "rows": frame.height,
-        "columns": len(estimator.columns_.names),
-        "cells": frame.height * frame.width,
-        "missing_cells": count_missing(frame),
-        "classes": classes,
-        "unlabelled": None if labels is None else labels.null_count(),
-        "components": None if labels is not None else estimator.story_.n_classes,
-        "n_parameters": estimator.n_parameters,
-        "converged": bool(estimator.converged_),
-        "iterations": int(estimator.n_iter_),
-        "mean_log_density": float(estimator.score(frame)),
-        "seconds": round(seconds, 3),
-    }
-
-
 def _say(summary: dict[str, Any]) -> None:
     from fabula.report import joined, number, percent, plural
 
@@ -208,11 +184,13 @@ def _say(summary: dict[str, Any]) -> None:
     )
     if summary["classes"] is not None:
         counts = joined(f"{label} ({count:,})" for label, count in summary["classes"].items())
-        rest = f"; {plural(summary['unlabelled'], 'row')} without a label" if summary["unlabelled"] else ""
+        rest = (
+            f"; {plural(summary['unlabelled'], 'row')} without a label"
+            if summary["unlabelled"]
+            else ""
+        )
         note(f"Classes: {counts}{rest}.")
     else:
         note(f"{plural(summary['components'], 'component')}.")
-    note(f"Mean log density of a row: {summary['mean_log_density']:.4g} nats.")
-
-
-_KNOWN = tuple(MODELS)
+    if summary["mean_log_density"] is not None:
+        note(f"Mean log density of a row: {summary['mean_log_density']:.4g} nats.")

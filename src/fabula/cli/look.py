@@ -17,7 +17,8 @@ def schema(
     /,
     *,
     kind: Annotated[
-        list[str] | None, Parameter(help="column=kind where the guess is wrong; as often as needed.")
+        list[str] | None,
+        Parameter(help="column=kind where the guess is wrong; as often as needed."),
     ] = None,
     output: Annotated[
         str | None,
@@ -87,11 +88,12 @@ def models(*, json: Json = False) -> None:
     print(
         plain_table(
             ["model", "data", *questions],
-            [
-                [c.name, c.data, *("yes" if c.answers[q] else "-" for q in questions)]
-                for c in found
-            ],
+            [[c.name, c.data, *("yes" if c.answers[q] else "-" for q in questions)] for c in found],
         )
     )
     print()
-    print(plain_table(["model", "in Python", "what it is"], [[c.name, c.python, c.summary] for c in found]))
+    print(
+        plain_table(
+            ["model", "in Python", "what it is"], [[c.name, c.python, c.summary] for c in found]
+        )
+    )

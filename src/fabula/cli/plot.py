@@ -70,7 +70,9 @@ def plot(
         ("--columns", columns, ("pairs", "densities", "regions", "components")),
     ):
         if value is not None and kind not in kinds:
-            raise UsageError(f"{option} does not go with --kind {kind}, but with {', '.join(kinds)}.")
+            raise UsageError(
+                f"{option} does not go with --kind {kind}, but with {', '.join(kinds)}."
+            )
     with limited_threads(threads):
         from fabula.cli import _pictures
         from fabula.plots import save

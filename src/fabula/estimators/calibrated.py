@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, has_fit_parameter
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
-from fabula.core.arrays import Codes, FloatArray
+from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.estimators._calibration_maps import METHODS, CalibrationMap, fit_map, normalise_rows
+from fabula.estimators._held_out import HeldOut, Learner, as_rows, listen, log_posterior
 from fabula.estimators._questions import ClassQuestions, read_prior, wants_estimate
-from fabula.estimators._table import TableEstimator, is_frame, read_target, take_rows
+from fabula.estimators._table import TableEstimator, is_frame, read_target
 from fabula.persistence.registry import storable
 from fabula.questions.classify import check_prior, climb_priors
 from fabula.questions.decide import Decisions, decide
 
-__all__ = ["Calibrated"]
+__all__ = ["Calibrated", "calibrate_each"]
 
 # Questions about the columns, which a map over the classes leaves as they are.
 _FORWARDED = (
@@ -27,6 +29,7 @@ _FORWARDED = (
     "bic",
     "columns_",
     "density_kind",
+    "effective_sample_size_",
     "encoding_",
     "impute",
     "n_parameters",
@@ -40,7 +43,7 @@ _STORYTELLERS = ("NaiveBayes", "LinearDiscriminantAnalysis", "GenerativeClassifi
 
 
 @storable("estimator/calibrated")
-class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
+class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Any classifier, with a calibration map over its probabilities.
 
     The map is learned from rows that the model had not seen: each fold in turn is left out, a
@@ -129,9 +132,13 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
         sample_weight : (n,) array, optional
             Weighs the rows in the model, if it takes weights, and in the map.
         """
-        inner = self._inner()
         if self.method not in METHODS:
             raise UsageError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}.")
+        return self._with_map(self.method, self._listen(X, y, sample_weight))
+
+    def _listen(self, X: Any, y: Any, sample_weight: Any = None) -> HeldOut:
+        """Fit the model to all rows; what clones said of rows that they had not seen."""
+        inner = self._inner()
         if not hasattr(inner, "fit") or not (
             hasattr(inner, "predict_proba") or hasattr(inner, "decision_function")
         ):
@@ -139,49 +146,37 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
                 f"estimator must be a classifier with predict_proba or decision_function, not "
                 f"{type(inner).__name__}."
             )
-        if not is_frame(X) and not hasattr(X, "shape"):
-            X = np.asarray(X)
-        n = _n_rows(X)
+        X = as_rows(X)
+        n = int(X.shape[0])
         self.classes_, known = read_target(y, n)
-        weights = None
+        if len(self.classes_) < 2:
+            raise DataError(
+                f"Calibration needs at least two classes, but y holds one class only, "
+                f"{self.classes_[0]!r}: every probability is 1."
+            )
+        weights = np.ones(n)
         if sample_weight is not None:
             weights = _check_sample_weight(sample_weight, np.empty((n, 1)), dtype=np.float64)
-        rows = np.arange(n) if _learns_without_labels(inner) else np.flatnonzero(known >= 0)
         self._share_encoding(inner, X)
+        learner = Learner(inner, self.classes_, self._encoding, sample_weight is not None)
+        began = time.perf_counter()
         # The model first: what it refuses in the data, it says in its own words.
-        self.estimator_ = self._fitted(inner, X, known, rows, weights)
+        self.estimator_ = learner.fit(X, known, weights)
+        seconds = time.perf_counter() - began
+        self._retold = self.estimator_
         self._mirror(self.estimator_)
-        log_posterior, scored = self._held_out(inner, X, known, rows, weights)
-        self.map_: CalibrationMap = fit_map(
-            self.method,
-            log_posterior,
-            known[scored],
-            None if weights is None else weights[scored],
-        )
-        labelled = known[known >= 0]
-        counts = np.bincount(
-            labelled,
-            None if weights is None else weights[known >= 0],
-            minlength=len(self.classes_),
-        )
+        labelled = known >= 0
+        counts = np.bincount(known[labelled], weights[labelled], minlength=len(self.classes_))
         self.class_prior_ = counts / counts.sum()
         self.log_prior_shift_ = np.zeros(len(self.classes_))
-        self._retold = self.estimator_
-        return self
+        return listen(learner, X, known, weights, self.cv, self.random_state, seconds)
 
-    def _fitted(
-        self, inner: Any, X: Any, known: Codes, rows: np.ndarray, weights: FloatArray | None
-    ) -> Any:
-        """A clone that learned from the given rows."""
-        model = clone(inner)
-        if self._encoding is not None:
-            model._shared_encoding = self._encoding
-        whole = len(rows) == len(known)
-        taken = X if whole else take_rows(X, rows)
-        options = {}
-        if weights is not None and has_fit_parameter(model, "sample_weight"):
-            options["sample_weight"] = weights[rows]
-        return model.fit(taken, _labels(self.classes_, known[rows]), **options)
+    def _with_map(self, method: str, held_out: HeldOut) -> Self:
+        """Learn the map from what was said of rows that were left out."""
+        self.map_: CalibrationMap = fit_map(
+            method, held_out.log_posterior, held_out.codes, held_out.weights
+        )
+        return self
 
     def _share_encoding(self, inner: Any, X: Any) -> None:
         """Learn how a frame is encoded once, so that all folds share columns, levels and words."""
@@ -191,42 +186,6 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
 
             kinds = getattr(inner, "kinds", None)
             self._encoding = TableEncoding.fit(X, kinds=dict(kinds) if kinds else None)
-
-    def _held_out(
-        self, inner: Any, X: Any, known: Codes, rows: np.ndarray, weights: FloatArray | None
-    ) -> tuple[FloatArray, np.ndarray]:
-        """Log posteriors of rows that the model had not seen, and which rows these are."""
-        counts = np.bincount(known[known >= 0], minlength=len(self.classes_))
-        # The only row of a class cannot be left out: nothing else would tell of the class.
-        usable = np.flatnonzero((known >= 0) & (counts[known] > 1))
-        parts, scored = [], []
-        for held in self._folds(X, known, usable):
-            chosen = np.ones(len(known), dtype=bool)
-            chosen[held] = False
-            model = self._fitted(inner, X, known, rows[chosen[rows]], weights)
-            parts.append(_log_posterior(model, take_rows(X, held), self.classes_))
-            scored.append(held)
-        return np.concatenate(parts), np.concatenate(scored)
-
-    def _folds(self, X: Any, known: Codes, usable: np.ndarray) -> list[np.ndarray]:
-        """Rows to leave out, fold by fold."""
-        if not isinstance(self.cv, int | np.integer) or isinstance(self.cv, bool):
-            if not hasattr(self.cv, "split"):
-                raise UsageError(f"cv must be a number of folds or a splitter, not {self.cv!r}.")
-            split = self.cv.split(take_rows(X, usable), known[usable])
-            return [usable[test] for _, test in split]
-        if self.cv < 2:
-            raise UsageError(f"cv must be at least 2 folds, not {self.cv}.")
-        counts = np.bincount(known[usable]) if len(usable) else np.zeros(1, dtype=np.intp)
-        if counts.max() < 2:
-            raise DataError(
-                f"Calibration leaves rows out to see what the model says of them, which needs two "
-                f"labelled rows of at least one class; there are n_samples = {len(known)} rows."
-            )
-        from sklearn.utils import check_random_state
-
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        return deal_out(known, usable, int(self.cv), np.random.default_rng(seed))
 
     def _mirror(self, model: Any) -> None:
         for name in ("n_features_in_", "feature_names_in_"):
@@ -240,9 +199,8 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
     def predict_log_proba(self, X: Any) -> FloatArray:
         """Log of the calibrated probabilities, (n, K), nats."""
         check_is_fitted(self, "map_")
-        if not is_frame(X) and not hasattr(X, "shape"):
-            X = np.asarray(X)
-        said = _log_posterior(self.estimator_, X, self.classes_)
+        X = as_rows(X)
+        said = log_posterior(self.estimator_, X, self.classes_)
         return self._reweighted(self.map_.log_probabilities(said))
 
     def _reweighted(self, log_proba: FloatArray) -> FloatArray:
@@ -256,7 +214,8 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, (n,)."""
-        return self.classes_[self.predict_log_proba(X).argmax(axis=1)]
+        chosen = self.predict_log_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[chosen])
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy where ``y`` is given; else mean log density in nats, if the model has one."""
@@ -275,7 +234,8 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
 
     def decisions(self, X: Any, costs: Any, reject_cost: float | None = None) -> Decisions:
         """As `decide`, with the expected cost of each decision."""
-        return decide(self.predict_proba(X), costs, self.classes_.tolist(), reject_cost)
+        probabilities = self.predict_proba(X)
+        return decide(probabilities, costs, self.classes_.tolist(), reject_cost)
 
     def with_prior(self, prior: Any, X: Any = None) -> Self:
         """The same model where the classes come in other proportions.
@@ -340,6 +300,15 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
         model._mirror(model.estimator_)
         return model
 
+    def _retell(self, change: Any) -> Self:
+        """The same map over another model that gives the same probabilities."""
+        model = copy.copy(self)
+        model.estimator_ = change(self.estimator_)
+        model._retold = model.estimator_
+        if self.log_prior_shift_.any():
+            model._retold = model.estimator_.with_prior(self.class_prior_)
+        return model
+
     def __getattr__(self, name: str) -> Any:
         # Only what is not found otherwise comes here, so a divider has no `sample` and says why.
         if name not in _FORWARDED:
@@ -392,63 +361,31 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):  # type: i
         return model
 
 
+def calibrate_each(
+    estimator: Any,
+    methods: Sequence[str],
+    X: Any,
+    y: Any,
+    *,
+    cv: Any = 5,
+    random_state: Any = 0,
+    encoding: Any = None,
+) -> tuple[dict[str, Calibrated], float]:
+    """A calibrated model for each method, all over one set of fits.
+
+    Also the seconds that the model itself took.
+    """
+    base = Calibrated(estimator, methods[0], cv, random_state=random_state)
+    if encoding is not None:
+        base._shared_encoding = encoding
+    held_out = base._listen(X, y)
+    found = {}
+    for method in methods:
+        model = copy.copy(base)
+        model.method = method
+        found[method] = model._with_map(method, held_out)
+    return found, held_out.seconds
+
+
 _NO_STORY = "it tells the classes apart, but does not say how the columns come about"
 _LEARNED = ("classes_", "class_prior_", "log_prior_shift_", "map_", "estimator_")
-
-
-def deal_out(
-    known: Codes, usable: np.ndarray, n_folds: int, rng: np.random.Generator
-) -> list[np.ndarray]:
-    """Rows of each fold: every class is shuffled and dealt out like cards, one after the other.
-
-    No fold holds all rows of a class that has two or more.
-    """
-    shuffled = usable[rng.permutation(len(usable))]
-    by_class = shuffled[np.argsort(known[shuffled], kind="stable")]
-    n_folds = min(n_folds, len(by_class))
-    folds = [np.sort(by_class[start::n_folds]) for start in range(n_folds)]
-    return [fold for fold in folds if len(fold)]
-
-
-def _learns_without_labels(estimator: Any) -> bool:
-    return isinstance(estimator, ClassQuestions)
-
-
-def _labels(classes: np.ndarray, codes: Codes) -> np.ndarray:
-    """Labels of rows, None where there is none."""
-    if (codes >= 0).all():
-        return classes[codes]
-    labels = np.full(len(codes), None, dtype=object)
-    seen = codes >= 0
-    labels[seen] = classes[codes[seen]]
-    return labels
-
-
-def _n_rows(X: Any) -> int:
-    if not hasattr(X, "shape") or len(X.shape) == 0:
-        raise DataError("X must be a table of rows and columns.")
-    return int(X.shape[0])
-
-
-def _log_posterior(model: Any, X: Any, classes: np.ndarray) -> FloatArray:
-    """Log posteriors (n, K) over all classes; -inf for those that the model never met."""
-    if isinstance(model, ClassQuestions) or (
-        hasattr(model, "predict_log_proba") and hasattr(model, "predict_proba")
-    ):
-        with np.errstate(divide="ignore"):
-            said = np.asarray(model.predict_log_proba(X), dtype=np.float64)
-    elif hasattr(model, "predict_proba"):
-        with np.errstate(divide="ignore"):
-            said = np.log(np.asarray(model.predict_proba(X), dtype=np.float64))
-    else:
-        scores = np.asarray(model.decision_function(X), dtype=np.float64)
-        if scores.ndim == 1:
-            scores = np.stack([-0.5 * scores, 0.5 * scores], axis=1)
-        said = normalise_rows(scores)
-    mine = np.asarray(model.classes_)
-    if len(mine) == len(classes):
-        return said
-    places = {value: k for k, value in enumerate(classes.tolist())}
-    whole = np.full((len(said), len(classes)), -np.inf)
-    whole[:, [places[value] for value in mine.tolist()]] = said
-    return whole

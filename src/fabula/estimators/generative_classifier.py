@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_sample_weight
 
 from fabula.core.blocks import ArrayBlocks
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.estimators._families import choose_families
 from fabula.estimators._questions import ClassQuestions
 from fabula.estimators._table import is_frame, read_target, take_rows
 from fabula.learning.em import Report, expectation_maximisation
@@ -115,6 +116,7 @@ class GenerativeClassifier(ClassQuestions):
             weights = _check_sample_weight(
                 sample_weight, x, dtype=np.float64, ensure_non_negative=True
             )
+        inner = self._with_common_families(inner, x, known)
         self.estimators_ = [
             self._fit_class(inner, X, x, np.flatnonzero(known == c), weights, label)
             for c, label in enumerate(self.classes_.tolist())
@@ -138,6 +140,23 @@ class GenerativeClassifier(ClassQuestions):
         self.story_ = story
         self._refresh()
         return self
+
+    def _with_common_families(self, inner: Any, x: Any, known: np.ndarray) -> Any:
+        """The model with the family of each column chosen from all classes together.
+
+        Chosen class by class, a column might be gamma in one, where it is never 0, and normal in
+        another: a row with a 0 would then be impossible in the first.
+        """
+        if getattr(inner, "families", None) != "auto":
+            return inner
+
+        def shares(rows: Any) -> np.ndarray:
+            return (known[rows][:, None] == np.arange(len(self.classes_))).astype(np.float64)
+
+        fields = self.columns_.fields
+        names = choose_families(fields, x, "auto", shares)
+        chosen = {field.column: name for field, name in zip(fields, names, strict=True)}
+        return clone(inner).set_params(families=chosen)
 
     def _fit_class(
         self, inner: Any, X: Any, x: Any, rows: np.ndarray, weights: Any, label: Any

@@ -14,8 +14,6 @@ References
 Naeini, Cooper, Hauskrecht (2015), Obtaining well calibrated probabilities using Bayesian binning.
 Bröcker, Smith (2007), Increasing the reliability of reliability diagrams.
 Nixon et al. (2019), Measuring calibration in deep learning (bins of equal mass, class-wise).
-Andrews (1993), Exactly median-unbiased estimation (the correction by inverting quantiles).
-Cowan, Cranmer, Gross, Vitells (2011), Power-constrained limits, arXiv:1105.3166.
 Błasiok, Nakkiran (2023), Smooth ECE: principled reliability diagrams via kernel smoothing.
 """
 
@@ -28,6 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fabula.core.errors import UsageError
+from fabula.evaluation.calibration_interval import BinnedNoise, Grid, Noise, SmoothNoise, invert
 from fabula.evaluation.predictions import (
     CalibrationKind,
     Floats,
@@ -35,12 +34,8 @@ from fabula.evaluation.predictions import (
     check_predictions,
     outcomes,
 )
-from fabula.evaluation.reflected_kernel import (
-    bin_linearly,
-    cosine_coefficients,
-    fixed_point,
-)
-from fabula.evaluation.resampling import bootstrap_weights, generator, group_codes
+from fabula.evaluation.reflected_kernel import bin_linearly, cosine_coefficients, fixed_point
+from fabula.evaluation.resampling import generator, group_codes
 from fabula.evaluation.results import Result
 
 __all__ = [
@@ -51,13 +46,7 @@ __all__ = [
     "smooth_fixed_point",
 ]
 
-# Spacing of the grid against the width σ*: the value, and the many resamples for its interval.
-_CELLS_PER_BANDWIDTH = 32
-_CELLS_PER_BANDWIDTH_RESAMPLED = 12
-_MIN_CELLS, _MAX_CELLS, _MAX_CELLS_RESAMPLED = 1024, 2**17, 2**13
-
-# Multiples of the observed miscalibration at which the sampling distribution is simulated.
-_STRENGTHS = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
+_CELLS_PER_BANDWIDTH, _MIN_CELLS, _MAX_CELLS = 32, 1024, 2**17
 
 
 @dataclass(frozen=True)
@@ -69,8 +58,8 @@ class CalibrationError(Result):
     value : float
         The estimate as everybody reports it, biased upwards.
     low, high : float
-        Interval of the true error, NaN without bootstrap. Since ``value`` is biased upwards,
-        the interval of a well calibrated model can lie below it.
+        Interval of the true error, NaN without bootstrap. It is not centred on ``value``, which
+        is biased upwards.
     debiased : float
         Median-unbiased estimate of the true error, at least 0; NaN without bootstrap.
     expected_if_calibrated : float
@@ -158,11 +147,7 @@ def expected_calibration_error(
 
     Notes
     -----
-    The interval inverts a bootstrap: the residual of a row is its bin's mean δ plus noise, and
-    the estimate is simulated for models with the miscalibration λδ and resampled noise. The ends
-    are the errors of those λ for which ``value`` is the upper or lower quantile; ``debiased`` is
-    the one for which it is the median. A plain percentile bootstrap would add the upward bias a
-    second time and almost never cover the error of a calibrated model.
+    How the interval is built: :mod:`fabula.evaluation.calibration_interval`.
     """
     codes, stated = check_predictions(y, probabilities)
     if n_bins < 1:
@@ -175,20 +160,17 @@ def expected_calibration_error(
 
     residuals = [happened - probability for happened, probability in pairs]
     value = measure(residuals)
-    simulated = np.zeros((_STRENGTHS.size, n_bootstrap))
+    noises: list[Noise] = []
+    calibrated = np.empty(0)
     if n_bootstrap:
         group = group_codes(groups, codes.size)
         seed = int(generator(random_state, codes, stated).integers(2**63))
         for residual, index in zip(residuals, bins, strict=True):
             # The same seed for every class: the classes of one resample are the same rows.
-            weights = bootstrap_weights(group, n_bootstrap, np.random.default_rng(seed))
-            parts = _split(residual, index)
-            for draw, w in enumerate(weights):
-                simulated[:, draw] += _binned_at_strengths(parts, index, w) / len(pairs)
+            rng = np.random.default_rng(seed)
+            noises.append(BinnedNoise.draw(residual, index, group, n_bootstrap, rng))
         calibrated = _calibrated(measure, codes, stated, kind, n_bootstrap, seed + 1)
-    else:
-        calibrated = np.empty(0)
-    return _result(value, simulated, calibrated, confidence, kind, stated, n_bins=n_bins)
+    return _result(value, noises, calibrated, confidence, kind, stated, n_bins=n_bins)
 
 
 def smooth_calibration_error(
@@ -210,8 +192,7 @@ def smooth_calibration_error(
     Parameters
     ----------
     y, probabilities, kind, groups, confidence, n_bootstrap, random_state
-        As for :func:`expected_calibration_error`. The interval is built in the same way, with
-        the observed residual curve as δ and its bootstrap deviations as noise.
+        As for :func:`expected_calibration_error`.
 
     Returns
     -------
@@ -223,24 +204,21 @@ def smooth_calibration_error(
     residuals = [happened - probability for happened, probability in pairs]
     values = [smooth_fixed_point(p, r) for (_, p), r in zip(pairs, residuals, strict=True)]
     value = float(np.mean(values))
-    simulated = np.zeros((_STRENGTHS.size, n_bootstrap))
+    noises: list[Noise] = []
     calibrated = np.empty(0)
     if n_bootstrap:
         group = group_codes(groups, codes.size)
         seed = int(generator(random_state, codes, stated).integers(2**63))
-        grids = []
-        for (_, p), residual, sigma in zip(pairs, residuals, values, strict=True):
-            grid = _Grid.for_bandwidth(p, sigma)
+        grids = [Grid.for_error(p, found) for (_, p), found in zip(pairs, values, strict=True)]
+        for residual, grid in zip(residuals, grids, strict=True):
             rng = np.random.default_rng(seed)
-            simulated += grid.resample(residual, sigma, group, n_bootstrap, rng) / len(pairs)
-            grids.append(grid)
+            noises.append(SmoothNoise.draw(residual, grid, group, n_bootstrap, rng))
 
         def measure(drawn: list[Floats]) -> float:
-            found = [g.measure(r, s) for g, r, s in zip(grids, drawn, values, strict=True)]
-            return float(np.mean(found))
+            return float(np.mean([g.error(r) for g, r in zip(grids, drawn, strict=True)]))
 
         calibrated = _calibrated(measure, codes, stated, kind, n_bootstrap, seed + 1)
-    return _result(value, simulated, calibrated, confidence, kind, stated, bandwidth=value)
+    return _result(value, noises, calibrated, confidence, kind, stated, bandwidth=value)
 
 
 def smooth_fixed_point(probability: Floats, residual: Floats) -> float:
@@ -250,10 +228,11 @@ def smooth_fixed_point(probability: Floats, residual: Floats) -> float:
         left, share = bin_linearly(probability, n_cells)
         coefficients = cosine_coefficients(left, share, residual / residual.size, n_cells)
         value = float(fixed_point(coefficients))
-        needed = _power_of_two(_CELLS_PER_BANDWIDTH / max(value, 1e-9), n_cells, _MAX_CELLS)
-        if needed <= n_cells:
+        # Powers of two are what the cosine transform is fastest at.
+        needed = 2 ** np.ceil(np.log2(_CELLS_PER_BANDWIDTH / max(value, 1e-9)))
+        if n_cells >= min(needed, _MAX_CELLS):
             return value
-        n_cells = needed
+        n_cells = int(min(needed, _MAX_CELLS))
 
 
 def equal_mass_bins(probability: Floats, n_bins: int) -> NDArray[np.intp]:
@@ -265,69 +244,6 @@ def equal_mass_bins(probability: Floats, n_bins: int) -> NDArray[np.intp]:
 
 def _binned(residual: Floats, bins: NDArray[np.intp]) -> float:
     return float(np.abs(np.bincount(bins, weights=residual)).sum() / residual.size)
-
-
-def _binned_at_strengths(
-    parts: tuple[Floats, Floats], bins: NDArray[np.intp], weights: Floats
-) -> Floats:
-    signal, noise = (np.bincount(bins, weights=weights * part) for part in parts)
-    totals = np.abs(_STRENGTHS[:, None] * signal + noise).sum(axis=1)
-    return np.asarray(totals / weights.sum())
-
-
-def _split(residual: Floats, bins: NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Mean residual of each row's bin, and what is left of the row."""
-    count = np.bincount(bins)
-    mean = np.bincount(bins, weights=residual) / np.maximum(count, 1)
-    # Taking off the bin's own mean shrinks the noise by (n - 1) / n in variance; give it back.
-    noise = (residual - mean[bins]) * np.sqrt(count / np.maximum(count - 1, 1))[bins]
-    return mean[bins], noise
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Rows binned on one grid, for many smooth errors over the same stated probabilities."""
-
-    left: NDArray[np.intp]
-    share: Floats
-    n_cells: int
-
-    @classmethod
-    def for_bandwidth(cls, probability: Floats, sigma: float) -> _Grid:
-        wanted = _CELLS_PER_BANDWIDTH_RESAMPLED / max(sigma, 1e-9)
-        n_cells = _power_of_two(wanted, 128, _MAX_CELLS_RESAMPLED)
-        return cls(*bin_linearly(probability, n_cells), n_cells)
-
-    def coefficients(self, mass: Floats) -> Floats:
-        return cosine_coefficients(self.left, self.share, mass / mass.size, self.n_cells)
-
-    def measure(self, residual: Floats, start: float) -> float:
-        return float(fixed_point(self.coefficients(residual), start=start))
-
-    def resample(
-        self,
-        residual: Floats,
-        sigma: float,
-        group: NDArray[np.intp],
-        n_bootstrap: int,
-        rng: np.random.Generator,
-    ) -> Floats:
-        """Errors (strengths, resamples) of the observed residual curve times λ, plus noise."""
-        signal = self.coefficients(residual)
-        noise = np.empty((n_bootstrap, self.n_cells + 1))
-        for draw, weights in enumerate(bootstrap_weights(group, n_bootstrap, rng)):
-            noise[draw] = self.coefficients(weights * (residual.size / weights.sum()) * residual)
-        noise -= signal
-        start, rows = np.full(n_bootstrap, max(sigma, 1e-9)), []
-        for strength in _STRENGTHS:
-            start = fixed_point(strength * signal + noise, start=start)
-            rows.append(start)
-        return np.array(rows)
-
-
-def _power_of_two(wanted: float, smallest: int, largest: int) -> int:
-    # Powers of two are what the cosine transform is fastest at.
-    return int(np.clip(2 ** np.ceil(np.log2(wanted)), smallest, largest))
 
 
 def _calibrated(
@@ -349,18 +265,9 @@ def _calibrated(
     return found
 
 
-def _strength(value: float, quantile: Floats) -> float:
-    """λ at which a quantile of the simulated errors is the value, 0 if it is always above."""
-    # Signal and noise add in squares, so λ² against the square of the quantile is nearly a line.
-    rising = np.maximum.accumulate(quantile) ** 2
-    if value**2 <= rising[0]:
-        return 0.0
-    return float(np.sqrt(np.interp(value**2, rising, _STRENGTHS**2)))
-
-
 def _result(
     value: float,
-    simulated: Floats,
+    noises: list[Noise],
     calibrated: Floats,
     confidence: float,
     kind: CalibrationKind,
@@ -368,18 +275,12 @@ def _result(
     n_bins: int | None = None,
     bandwidth: float | None = None,
 ) -> CalibrationError:
-    tail = 50 * (1 - check_confidence(confidence))
+    check_confidence(confidence)
     if kind == "auto":
         kind = "positive" if stated.shape[1] == 2 else "top_label"
     low = debiased = high = expected = p_value = float("nan")
-    if simulated.size:
-        quantiles = np.percentile(simulated, [100 - tail, 50, tail], axis=1)
-        low, debiased, high = (value * _strength(value, q) for q in quantiles)
-        # A value far below what even a calibrated model shows would exclude every error, that is
-        # claim more than the rows can tell: the upper end stays where the typical calibrated
-        # model has it (power-constrained limits, Cowan et al. 2011).
-        typical = _strength(float(np.median(simulated[0])), quantiles[2])
-        high = max(high, value * typical)
+    if noises:
+        low, debiased, high = invert(value, noises, confidence)
         expected = float(calibrated.mean())
         p_value = float((1 + np.sum(calibrated >= value)) / (1 + calibrated.size))
     return CalibrationError(

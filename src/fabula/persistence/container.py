@@ -152,7 +152,7 @@ def _check_frame(path: Path, stream: IO[bytes], size: int) -> None:
         raise FileFormatError(f"{path} is not a fabula file: it begins like {guess}")
     stream.seek(max(0, size - 98))
     tail = stream.read(98)
-    if len(tail) < 22 or tail[-22:-18] != b"PK\x05\x06":
+    if tail[-22:-18] != b"PK\x05\x06":
         raise FileFormatError(
             f"{path}: cut or damaged: byte {size:,}, its last, is not the end of a zip; {_REPAIR}"
         )

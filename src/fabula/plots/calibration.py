@@ -100,8 +100,10 @@ def _diagram(axes: Axes, curve: ReliabilityCurve, color: str) -> None:
     text = f"ECE {_error(curve.ece)}\nsmooth ECE {_error(curve.smooth_ece)}"
     # In the corner that is emptier: most models stay near the diagonal, but not all.
     x, y = curve.bin_probability, curve.bin_frequency
-    above = np.sum((x < 0.7) & (y > 0.8)) <= np.sum((x > 0.3) & (y < 0.2))
-    place, align = ((0.03, 0.97), ("left", "top")) if above else ((0.97, 0.03), ("right", "bottom"))
+    at_top = np.sum((x < 0.7) & (y > 0.8)) <= np.sum((x > 0.3) & (y < 0.2))
+    place, align = (
+        ((0.03, 0.97), ("left", "top")) if at_top else ((0.97, 0.03), ("right", "bottom"))
+    )
     axes.text(
         *place, text, transform=axes.transAxes, ha=align[0], va=align[1], fontsize=8.5,
         linespacing=1.4, bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5},

@@ -9,6 +9,7 @@ import numpy as np
 
 from fabula.core.errors import DataError, UsageError
 from fabula.evaluation.costs import CostCurve
+from fabula.evaluation.predictions import Floats
 from fabula.plots.style import (
     GREY,
     class_color,
@@ -58,84 +59,87 @@ def cost_curve(
             "the cost curves have different shares of cases, so they are not of the same rows and "
             "treating everybody costs something else in each; draw them apart."
         )
+    first = lines[0]
+    if first.cost_ratios.size < 2 or any(
+        not np.array_equal(line.cost_ratios, first.cost_ratios) for line in lines
+    ):
+        raise DataError("the cost curves must share their cost ratios, and have at least two.")
     figure = new_figure(7.2, 4.7)
     axes = figure.subplots()
-    shaded = len(lines) == 1 if intervals is None else intervals
-    ends, names, colors = _draw(axes, lines, quantity, shaded)
-    first = lines[0]
+    is_cost = quantity == "cost"
+    _models(axes, lines, is_cost, len(lines) == 1 if intervals is None else intervals)
+    defaults = _defaults(axes, first, is_cost)
     axes.set_xscale("log")
     axes.set_xlim(first.cost_ratios[0], first.cost_ratios[-1])
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel("cost of a missed case, in false alarms (log scale)")
     _threshold_axis(axes)
-    if quantity == "cost":
+    if is_cost:
         axes.set_ylabel("expected cost per case\n(false alarm + missed case = 1)")
         # Where one default is worse than the other nobody would choose it: cut that off.
         best = np.minimum(first.treat_all, first.treat_none).max()
         axes.set_ylim(0, 1.2 * max(best, max(line.cost.max() for line in lines)))
-        _name_defaults(axes, first)
     else:
         axes.set_ylabel("net benefit (true positives per case)")
         axes.set_ylim(-0.15 * first.prevalence, 1.08 * first.prevalence)
-    figure.draw_without_rendering()
-    label_lines(axes, names, ends, colors)
     write_title(figure, title)
+    named = [
+        (_name(line), _height(line, is_cost)[-1], class_color(k)) for k, line in enumerate(lines)
+    ]
+    for name, y in defaults.items():
+        if is_cost and y.max() > axes.get_ylim()[1]:
+            _name_inside(axes, name, first.cost_ratios, y)
+        else:
+            named.append((name, y[-1], GREY))
+    label_lines(axes, *zip(*named, strict=True))
     return figure
 
 
-def _draw(
-    axes: Axes, lines: Sequence[CostCurve], quantity: str, shaded: bool
-) -> tuple[list[float], list[str], list[str]]:
-    first = lines[0]
-    is_cost = quantity == "cost"
-    everybody = first.treat_all if is_cost else first.net_benefit_treat_all
-    nobody = first.treat_none if is_cost else np.zeros_like(first.thresholds)
-    ends: list[float] = []
-    names: list[str] = []
-    colors: list[str] = []
-    for name, y, dash in (
-        ("treat all", everybody, (0, (5, 2))),
-        ("treat none", nobody, (0, (1, 1))),
-    ):
-        axes.plot(first.cost_ratios, y, color=GREY, linewidth=1.4, linestyle=dash, label=name)
-        if not is_cost:
-            ends.append(float(y[-1]))
-            names.append(name)
-            colors.append(GREY)
+def _name(line: CostCurve) -> str:
+    return shorten(line.label or "model", 26)
+
+
+def _height(line: CostCurve, is_cost: bool) -> Floats:
+    return line.cost if is_cost else line.net_benefit
+
+
+def _models(axes: Axes, lines: Sequence[CostCurve], is_cost: bool, shaded: bool) -> None:
     for k, line in enumerate(lines):
-        name, color = shorten(line.label or "model", 26), class_color(k)
-        weight = 1.0 if is_cost else 1 / (1 - line.thresholds)
+        color = class_color(k)
         if shaded:
-            low, high = line.low * weight, line.high * weight
+            low, high = line.low, line.high
             if not is_cost:
-                low, high = line.prevalence - high, line.prevalence - low
+                weight = 1 / (1 - line.thresholds)
+                low, high = line.prevalence - high * weight, line.prevalence - low * weight
             axes.fill_between(line.cost_ratios, low, high, color=lighten(color, 0.8), linewidth=0)
-        y = line.cost if is_cost else line.net_benefit
-        axes.plot(line.cost_ratios, y, color=color, label=name)
-        ends.append(float(y[-1]))
-        names.append(name)
-        colors.append(color)
-    return ends, names, colors
+        axes.plot(line.cost_ratios, _height(line, is_cost), color=color, label=_name(line))
 
 
-def _name_defaults(axes: Axes, curve: CostCurve) -> None:
-    """Name the two defaults where they leave the picture, outside of the wedge they form."""
+def _defaults(axes: Axes, curve: CostCurve, is_cost: bool) -> dict[str, Floats]:
+    everybody = curve.treat_all if is_cost else curve.net_benefit_treat_all
+    nobody = curve.treat_none if is_cost else np.zeros_like(curve.thresholds)
+    defaults = {"treat all": everybody, "treat none": nobody}
+    for (name, y), dash in zip(defaults.items(), ((0, (5, 2)), (0, (1, 1))), strict=True):
+        axes.plot(curve.cost_ratios, y, color=GREY, linewidth=1.4, linestyle=dash, label=name)
+    return defaults
+
+
+def _name_inside(axes: Axes, name: str, ratios: Floats, y: Floats) -> None:
+    """Name a default where its line leaves the picture, on the side where it is above."""
     height = 0.93 * axes.get_ylim()[1]
-    x = np.log(curve.cost_ratios)
-    # Treating all gets cheaper as the ratio rises, and treating none dearer.
-    falls = float(np.exp(np.interp(-height, -curve.treat_all, x)))
-    rises = float(np.exp(np.interp(height, curve.treat_none, x)))
-    for name, place, side in (("treat all", falls, "right"), ("treat none", rises, "left")):
-        axes.annotate(
-            name,
-            (place, height),
-            xytext=(-6 if side == "right" else 6, 0),
-            textcoords="offset points",
-            ha=side,
-            va="center",
-            color=GREY,
-            fontsize=9,
-        )
+    falls = y[0] > y[-1]
+    order = slice(None, None, -1) if falls else slice(None)
+    place = float(np.exp(np.interp(height, y[order], np.log(ratios)[order])))
+    axes.annotate(
+        name,
+        (place, height),
+        xytext=(-6 if falls else 6, 0),
+        textcoords="offset points",
+        ha="right" if falls else "left",
+        va="center",
+        color=GREY,
+        fontsize=9,
+    )
 
 
 def _threshold_axis(axes: Axes) -> None:

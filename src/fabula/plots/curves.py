@@ -68,7 +68,9 @@ def missing_curves(curves: Sequence[Curve], *, title: str | None = None) -> Figu
     figure, axes = _start(curves)
     if any(curve.x[0] < 0 or curve.x[-1] > 1 for curve in curves):
         raise DataError("a curve of missing cells has settings outside 0 … 1; expected shares.")
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1.0, decimals=0))
+    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1.0))
+    if all(curve.x.size == 1 for curve in curves):
+        axes.set_xlim(-0.03, 1.03)
     axes.set_xlabel("cells missing")
     return _finish(figure, axes, curves, title)
 
@@ -106,7 +108,7 @@ def _start(curves: Sequence[Curve]) -> tuple[Figure, Axes]:
 
 def _finish(figure: Figure, axes: Axes, curves: Sequence[Curve], text: str | None) -> Figure:
     axes.set_ylim(*_limits(curves))
-    figure.draw_without_rendering()
+    write_title(figure, text)
     ends = [float(curve.mean[np.isfinite(curve.mean)][-1]) for curve in curves]
     names = [shorten(curve.label, 28) for curve in curves]
     label_lines(axes, names, ends, [class_color(k) for k in range(len(curves))])
@@ -124,7 +126,6 @@ def _finish(figure: Figure, axes: Axes, curves: Sequence[Curve], text: str | Non
             )
         ]
         axes.legend(handles=handles, loc="best", handlelength=3)
-    write_title(figure, text)
     return figure
 
 

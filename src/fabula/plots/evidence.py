@@ -166,13 +166,15 @@ def _draw(
     axes.barh(places, lengths, height=0.68, color=shades)
     axes.axvline(0, color=INK, linewidth=0.9)
     axes.axhline(-len(bars) + 0.3, color=GREY, linewidth=0.6)
-    room = max(float(np.abs(lengths).max()), 1e-9)
+    room = float(np.abs(lengths).max()) or 1.0
+    # Two decimals, and more where all of the bars are short.
+    decimals = int(np.clip(1 - np.floor(np.log10(room)), 2, 6))
     for place, length in zip(places, lengths, strict=True):
         side = 1 if length >= 0 else -1
         axes.text(
             length + 0.015 * room * side,
             place,
-            _nats(length),
+            _nats(length, decimals),
             va="center",
             ha="left" if side > 0 else "right",
             fontsize=8.5,
@@ -182,21 +184,23 @@ def _draw(
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     low, high = min(0.0, float(lengths.min())), max(0.0, float(lengths.max()))
-    axes.set_xlim(low - 0.16 * room * (low < 0) - 0.02 * room, high + 0.16 * room)
+    # Room for the numbers at the ends of the bars.
+    beside = (0.02 + 0.03 * len(_nats(log_odds, decimals))) * room
+    axes.set_xlim(low - (beside if low < 0 else 0.02 * room), high + beside)
     axes.set_ylim(places[-1] - 0.6, 0.7)
     first, second = (shorten(label, 20) for label in labels)
-    axes.set_xlabel(f"nats  (← for {second}   |   for {first} →)")
+    axes.set_xlabel(f"nats  (← for {second}   |   for {first} →)", loc="right")
     # At the right, because a long line may reach over the names of the columns.
     axes.set_title(
-        f"{_nats(log_odds)} nats in all: probability of {first} against {second} "
+        f"{_nats(log_odds, decimals)} nats in all: probability of {first} against {second} "
         f"{_percent(probability)}",
         fontsize=9.5,
         loc="right",
     )
 
 
-def _nats(length: float) -> str:
-    return f"{length:+.2f}".replace("-", "\N{MINUS SIGN}")
+def _nats(length: float, decimals: int) -> str:
+    return f"{length:+.{decimals}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _percent(probability: float) -> str:

@@ -210,7 +210,7 @@ def _rug(
         color = class_color(k) if k >= 0 else GREY
         axes.vlines(mine, row - 0.38, row + 0.38, color=color, linewidth=0.7, alpha=0.6)
     ticks = [len(names) - 1 - k for k in range(len(names))]
-    shown = [shorten(name, 14) for name in names]
+    shown = [shorten(name, 20) for name in names]
     if unknown:
         ticks.append(len(names))
         shown.append("not labelled")

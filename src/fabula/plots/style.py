@@ -72,7 +72,10 @@ _STYLE: Any = {
     "ytick.labelsize": 9.0,
     "lines.linewidth": 1.8,
     "lines.markersize": 4.5,
-    "legend.frameon": False,
+    "legend.frameon": True,
+    "legend.edgecolor": "white",
+    "legend.framealpha": 0.85,
+    "legend.borderpad": 0.3,
     "legend.fontsize": 9.0,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
@@ -145,9 +148,14 @@ def write_title(figure: Figure, text: str | None) -> None:
         return
     import textwrap
 
-    width_in_characters = int(figure.get_size_inches()[0] * 11.5)
-    lines = textwrap.wrap(text.replace("$", r"\$"), width_in_characters)
-    figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12.5)
+    n_characters = int(figure.get_size_inches()[0] * 12)
+    while True:
+        lines = textwrap.wrap(text.replace("$", r"\$"), n_characters)
+        written = figure.suptitle("\n".join(lines), x=0.01, ha="left", fontsize=12.5)
+        # Letters differ in width, so what fits is measured.
+        if written.get_window_extent().x1 <= 0.99 * figure.bbox.x1 or n_characters <= 10:
+            return
+        n_characters = int(0.93 * n_characters)
 
 
 def finite(values: ArrayLike, name: str, ndim: int) -> NDArray[np.float64]:
@@ -184,25 +192,28 @@ def label_lines(
 ) -> None:
     """Write the name of each line at the right of the axes, beside its end, without overlaps.
 
-    Call it when the limits of the axes are final: the names are spread in fractions of its
-    height.
+    Call it when the limits and the title are final: the names are spread in fractions of the
+    height of the axes.
     """
     if not labels:
         return
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes of new_figure have one
+    figure.draw_without_rendering()  # lays the axes out
     low, high = sorted(axes.get_ylim())
     shown = [low <= height <= high for height in heights]
     transform = axes.transScale + axes.transLimits
     x_end = axes.get_xlim()[1]
     wanted = np.array([transform.transform((x_end, h))[1] for h in heights])
     size = 9.0
-    height_in_points = axes.get_figure().get_size_inches()[1] * 72 * axes.get_position().height  # type: ignore[union-attr]
-    gap = 1.25 * size / height_in_points
+    height_in_points = figure.get_size_inches()[1] * 72 * axes.get_position().height
+    gap = 1.4 * size / height_in_points
     placed = _spread(np.clip(wanted, 0.0, 1.0), gap)
     for label, y, target, color, inside in zip(labels, placed, wanted, colors, shown, strict=True):
         axes.annotate(
             label,
             xy=(1.0, target),
-            xytext=(1.025, y),
+            xytext=(1.045, y),
             xycoords="axes fraction",
             textcoords="axes fraction",
             va="center",
@@ -210,7 +221,14 @@ def label_lines(
             fontsize=size,
             annotation_clip=False,
             # A line that left the axes has no end to point at.
-            arrowprops={"arrowstyle": "-", "color": lighten(color, 0.5), "lw": 0.7, "shrinkB": 0}
+            arrowprops={
+                "arrowstyle": "-",
+                "color": lighten(color, 0.5),
+                "lw": 0.7,
+                "shrinkA": 1,
+                "shrinkB": 0,
+                "relpos": (0.0, 0.5),
+            }
             if inside
             else None,
         )

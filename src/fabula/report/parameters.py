@@ -127,11 +127,15 @@ def _cell(story: Any, member: int, column: int, levels: list[str]) -> str:
     if levels:
         shares = _shares(story, member, column)
         order = np.argsort(-shares, kind="stable")[:4]
-        text = ", ".join(f"{levels[i]} {percent(float(shares[i]), 0)}" for i in order)
+        text = ", ".join(f"{levels[i]} {_short_percent(float(shares[i]))}" for i in order)
         return text + (", …" if len(levels) > 4 else "")
     mean, variance = _moments(story, member, column)
     spread = "" if not np.isfinite(variance) else f" ± {number(float(np.sqrt(variance)))}"
     return f"{number(mean)}{spread}"
+
+
+def _short_percent(share: float) -> str:
+    return "<1 %" if share < 0.005 else f"{100 * share:.0f} %"
 
 
 def _parts(story: Any, member: int) -> list[tuple[float, Family, int]]:
@@ -237,8 +241,8 @@ def _words(
         others = np.delete(shares, k, axis=0).mean(axis=0)
         # What is gained over all texts of the class, not what is said once and nowhere else.
         gain = shares[k] * np.log(np.maximum(shares[k], 1e-300) / np.maximum(others, 1e-300))
-        best = np.argsort(-gain, kind="stable")[:_MOST_WORDS]
-        lines.append(f"  {names[k]}: {', '.join(str(fields[places[i]].word) for i in best)}")
+        best = [i for i in np.argsort(-gain, kind="stable")[:_MOST_WORDS] if gain[i] > 0]
+        lines.append(f"  {names[k]}: {'  '.join(str(fields[places[i]].word) for i in best)}")
     return "\n".join(lines)
 
 

@@ -39,15 +39,17 @@ def plain_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """The same for a Markdown page.
+    r"""The same for a Markdown page.
 
     >>> print(markdown_table(["a", "b"], [[1, "x|y"]]))
     | a | b |
     |---|---|
-    | 1 | x\\|y |
+    | 1 | x\|y |
     """
     lines = [list(header), *[[_one_line(cell) for cell in row] for row in rows]]
-    written = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    written = [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    ]
     return "\n".join([written[0], "|" + "---|" * len(header), *written[1:]])
 
 

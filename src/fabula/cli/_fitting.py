@@ -1,0 +1,140 @@
+"""From what was asked for to a fitted model, and to what is said about it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fabula.cli._conditions import parse_kinds
+from fabula.cli._models import make_estimator
+from fabula.cli._tables import count_missing
+from fabula.core.errors import UsageError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from fabula.tables import TableEncoding
+
+__all__ = ["Plan", "fit_stream", "fit_table"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which model to fit.
+
+    Parameters
+    ----------
+    model
+        Its name on the command line, or "auto".
+    components, seed, settings
+        See `make_estimator`.
+    calibrate
+        Calibration map to put over the probabilities.
+    """
+
+    model: str
+    components: int | None
+    calibrate: str | None
+    seed: int | None
+    settings: tuple[str, ...]
+
+
+def fit_table(
+    plan: Plan, frame: pl.DataFrame, labels: pl.Series | None, encoding: TableEncoding
+) -> tuple[Any, dict[str, Any]]:
+    """Fit to a table in memory; returns the model, and what there is to say about it."""
+    import fabula
+
+    numeric = all(field.kind not in ("category", "text") for field in encoding.fields)
+    start = time.perf_counter()
+    why = None
+    if plan.model == "auto":
+        raise NotImplementedError
+    estimator = make_estimator(
+        plan.model,
+        numeric=numeric,
+        components=plan.components,
+        seed=plan.seed,
+        settings=plan.settings,
+    )
+    if plan.calibrate is not None:
+        estimator = fabula.Calibrated(estimator, plan.calibrate, random_state=plan.seed)
+    estimator._shared_encoding = encoding
+    estimator.fit(frame) if labels is None else estimator.fit(frame, labels)
+    seconds = time.perf_counter() - start
+    classes = None
+    if labels is not None:
+        counted = dict(labels.drop_nulls().value_counts().iter_rows())
+        classes = {str(label): counted.get(label, 0) for label in estimator.classes_.tolist()}
+    return estimator, {
+        "model": type(estimator).__name__,
+        "why": why,
+        "rows": frame.height,
+        "missing_cells": count_missing(frame),
+        "cells": frame.height * frame.width,
+        "classes": classes,
+        "unlabelled": None if labels is None else labels.null_count(),
+        "mean_log_density": float(estimator.score_samples(frame).mean()),
+        **_of_the_fit(estimator, seconds),
+    }
+
+
+def fit_stream(
+    plan: Plan, path: str, target: str | None, kinds: list[str] | None
+) -> tuple[Any, dict[str, Any]]:
+    """The same for a file that is read block by block."""
+    from fabula.tables import scan_table
+
+    if plan.model == "auto":
+        raise UsageError("--stream needs to know which model to fit: say it with --model.")
+    estimator = make_estimator(
+        plan.model,
+        numeric=True,
+        components=plan.components,
+        seed=plan.seed,
+        settings=plan.settings,
+    )
+    if not hasattr(estimator, "fit_file"):
+        raise UsageError(f"--model {plan.model} cannot be fitted block by block.")
+    scan = scan_table(path)
+    stated = parse_kinds(kinds, list(scan.names))
+    if stated and "kinds" not in estimator.get_params(deep=False):
+        raise UsageError(f"--kind does not go with --model {plan.model} and --stream.")
+    if stated:
+        estimator.set_params(kinds=stated)
+    start = time.perf_counter()
+    estimator.fit_file(path) if target is None else estimator.fit_file(path, target)
+    seconds = time.perf_counter() - start
+    columns = [estimator.encoding_.schema[name] for name in estimator.columns_.names]
+    classes = None if target is None else _count_labels(scan, target, estimator)
+    return estimator, {
+        "model": type(estimator).__name__,
+        "why": None,
+        "rows": scan.n_rows,
+        "missing_cells": sum(column.n_missing or 0 for column in columns),
+        "cells": scan.n_rows * len(columns),
+        "classes": classes,
+        "unlabelled": None if classes is None else scan.n_rows - sum(classes.values()),
+        "mean_log_density": None,
+        **_of_the_fit(estimator, seconds),
+    }
+
+
+def _count_labels(scan: Any, target: str, estimator: Any) -> dict[str, int]:
+    counted: dict[str, int] = dict.fromkeys(map(str, estimator.classes_.tolist()), 0)
+    for frame in scan:
+        for label, number in frame[target].drop_nulls().value_counts().iter_rows():
+            counted[str(label)] += number
+    return counted
+
+
+def _of_the_fit(estimator: Any, seconds: float) -> dict[str, Any]:
+    return {
+        "columns": len(estimator.columns_.names),
+        "components": None if hasattr(estimator, "classes_") else estimator.story_.n_classes,
+        "n_parameters": estimator.n_parameters,
+        "converged": bool(estimator.report_.converged),
+        "iterations": int(estimator.report_.n_iterations),
+        "seconds": round(seconds, 3),
+    }
