@@ -9,7 +9,7 @@ from collections.abc import Callable
 __all__ = ["print_table", "race"]
 
 
-def race(contenders: dict[str, Callable[[], object]], rounds: int = 3) -> dict[str, float]:
+def race(contenders: dict[str, Callable[[], object]], rounds: int = 2) -> dict[str, float]:
     """Seconds of the fastest of ``rounds`` turns of each contender, in turn and in one process."""
     best = dict.fromkeys(contenders, float("inf"))
     for _ in range(rounds):

@@ -249,9 +249,11 @@ class Study:
         )
 
     def about_patient(self) -> Section:
-        """Why the model thinks so about one patient: the least certain without a diagnosis."""
+        """Why the model thinks so about one patient."""
+        from fabula.cli._pictures import evidence
+
         frame, row = self.features, self._patient
-        found = self.loaded.storyteller.contributions(frame[row : row + 1])
+        found = evidence(self.loaded, frame[row : row + 1])
         names = [str(column) for column in found.columns]
         who = f"Patient {frame[PATIENT][row]}"
         truth = self.table.truth[TARGET][row]
@@ -356,7 +358,11 @@ class Study:
             "reliability": reliability(curve, title="Cancer: what was stated, what came true"),
             "costs": draw_costs(costs, title="What deciding costs; a case is a cancer"),
             "contributions": _pictures.draw_contributions(
-                loaded, frame, self._patient + 1, MALIGNANT
+                loaded,
+                frame,
+                self._patient + 1,
+                MALIGNANT,
+                f"Patient {frame[PATIENT][self._patient]}",
             ),
         }
         for stem, figure in pictures.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,11 +26,12 @@ __all__ = [
     "draw_pairs",
     "draw_regions",
     "draw_reliability",
+    "evidence",
     "telling_columns",
 ]
 
 _NUMBERS = ("continuous", "count")
-_ROWS_TO_CHOOSE = 300
+_ROWS_TO_CHOOSE, _COLUMNS_TO_CHOOSE = 300, 100
 _MOST_PAIRS = 6
 
 
@@ -110,7 +112,11 @@ def draw_costs(loaded: LoadedModel, frame: pl.DataFrame, positive: str | None) -
 
 
 def draw_contributions(
-    loaded: LoadedModel, frame: pl.DataFrame, row: int, positive: str | None
+    loaded: LoadedModel,
+    frame: pl.DataFrame,
+    row: int,
+    positive: str | None,
+    who: str | None = None,
 ) -> Figure:
     """How much each column of one row spoke for a class."""
     from fabula.plots import contributions
@@ -119,7 +125,7 @@ def draw_contributions(
     if not 1 <= row <= frame.height:
         raise UsageError(f"--row is {row}, but DATA has the rows 1 to {frame.height:,}.")
     chosen = frame[row - 1 : row]
-    found = loaded.storyteller.contributions(chosen)
+    found = evidence(loaded, chosen)
     place = _class_place(loaded, positive, -1)
     against = next(k for k in range(len(found.classes)) if k != place)
     cells = [chosen[str(c)][0] if str(c) in chosen.columns else None for c in found.columns]
@@ -132,7 +138,7 @@ def draw_contributions(
         target=place,
         against=against,
         cells=cells,
-        title=f"Row {row}: what spoke for {found.classes[place]}",
+        title=f"{who or f'Row {row}'}: what spoke for {found.classes[place]}",
     )
 
 
@@ -177,15 +183,37 @@ PICTURES = (
 def telling_columns(
     loaded: LoadedModel, frame: pl.DataFrame, number: int, *, numbers: bool = True
 ) -> list[str]:
-    """The columns that say most about the class; the first ones where there is none."""
+    """The columns that say most about the class by themselves; the first ones without classes."""
     fields = [field for field in loaded.estimator.columns_.fields if field.word is None]
     names = [str(f.column) for f in fields if not numbers or f.kind in _NUMBERS]
-    if not hasattr(loaded.storyteller, "contributions") or len(names) <= number:
+    if not loaded.classifies or len(names) <= number:
         return names[:number]
-    found = loaded.storyteller.contributions(frame.head(_ROWS_TO_CHOOSE))
-    strength = np.abs(found.values).mean(axis=(0, 1))
-    order = [str(found.columns[i]) for i in np.argsort(-strength, kind="stable")]
-    return [name for name in order if name in names][:number]
+    rows = frame.head(_ROWS_TO_CHOOSE)
+    tried = names[:_COLUMNS_TO_CHOOSE]
+    told = [_entropy(loaded.storyteller.marginal([name]).predict_proba(rows)) for name in tried]
+    return [tried[i] for i in np.argsort(told, kind="stable")[:number]]
+
+
+def evidence(loaded: LoadedModel, row: pl.DataFrame) -> Any:
+    """What each column of one row said, on the scale of the probabilities that are given out.
+
+    A calibration map that multiplies all log-odds by one number multiplies their parts as well;
+    the other maps have no parts, and what the model itself said is returned.
+    """
+    found = loaded.storyteller.contributions(row)
+    factor = getattr(getattr(loaded.estimator, "map_", None), "inverse_temperature", 1.0)
+    return replace(
+        found,
+        prior=factor * found.prior,
+        values=factor * found.values,
+        remainder=factor * found.remainder,
+    )
+
+
+def _entropy(probabilities: NDArray[np.float64]) -> float:
+    """Mean entropy in nats: what is still not known about the class."""
+    p = np.maximum(probabilities, 1e-300)
+    return float(-(p * np.log(p)).sum(axis=1).mean())
 
 
 def _wanted(

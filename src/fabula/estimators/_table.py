@@ -160,7 +160,7 @@ class TableEstimator(BaseEstimator):
             X,
             reset=reset,
             dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
+            ensure_all_finite=False,  # infinities are refused below, by row and column
             accept_sparse="csr" if self._accepts_sparse else False,
         )
         if hasattr(x, "indptr"):
@@ -365,7 +365,9 @@ def _need_rows(n: int) -> None:
 def _refuse_infinities(x: Any, estimator: Any) -> Any:
     """NaN means missing; an infinity means that something went wrong before."""
     values = x.data if hasattr(x, "indptr") else x
-    if not np.isinf(values).any():
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = values.sum()
+    if np.isfinite(total) or not np.isinf(values).any():
         return x
     dense = x.toarray() if hasattr(x, "toarray") else x
     row, column = np.argwhere(np.isinf(dense))[0]

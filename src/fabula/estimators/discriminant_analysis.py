@@ -9,6 +9,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from fabula import families
 from fabula.core.arrays import Codes, FloatArray
+from fabula.core.blocks import Block
 from fabula.core.errors import UsageError
 from fabula.estimators._classes import ClassModel
 from fabula.estimators._limits import refuse_hopeless_covariances
@@ -16,8 +17,15 @@ from fabula.families.base import Family
 from fabula.families.priors import CovariancePrior, ledoit_wolf_strength, oas_strength
 from fabula.learning.fitting import has_missing
 from fabula.persistence.registry import storable
+from fabula.questions import classify
+from fabula.questions.walk import walk
+from fabula.structures.mixture import normalise
 
 __all__ = ["LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis"]
+
+
+# The strength of shrinkage does not depend on the number of rows it is estimated from.
+_ROWS_TO_SHRINK = 20_000
 
 
 class _DiscriminantAnalysis(ClassModel):
@@ -157,6 +165,21 @@ class LinearDiscriminantAnalysis(
             return joint[:, 1] - joint[:, 0] if len(self.classes_) == 2 else joint
         scores = x @ self.coef_.T + self.intercept_
         return np.asarray(scores.ravel() if len(self.classes_) == 2 else scores)
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Posterior probability (n, K) of every class by Bayes' rule."""
+        x = self._read(X)
+        if not hasattr(self, "coef_") or np.isnan(x.sum()):
+            return classify.class_probabilities(self.story_, x)
+
+        # Complete rows need no densities: what the classes share cancels, and the rest is linear.
+        def ask(block: Block) -> FloatArray:
+            scores = (self.coef_ @ block.x.T).T + self.intercept_
+            if len(self.classes_) == 2:
+                scores = np.stack([np.zeros(len(scores)), scores[:, 0]]).T
+            return normalise(scores, self.story_.log_weights)[1]
+
+        return walk(x, ask, width=x.shape[1])
 
     def transform(self, X: Any) -> FloatArray:
         """Rows in the discriminant directions, in which the classes' spread is 1: (n, ≤ K - 1).
@@ -325,6 +348,8 @@ def _within_classes(
     Missing cells stand at the class mean, which says nothing about correlations.
     """
     labelled = np.flatnonzero(known >= 0)
+    if len(labelled) > _ROWS_TO_SHRINK:
+        labelled = labelled[np.linspace(0, len(labelled) - 1, _ROWS_TO_SHRINK).astype(np.intp)]
     codes = known[labelled]
     rows = np.asarray(x[labelled], dtype=np.float64)
     row_weights = np.ones(len(rows)) if weights is None else weights[labelled]

@@ -32,7 +32,7 @@ _MOST_DENSE_CELLS = 10_000_000
 _MOST_LEVELS = 250
 
 
-class Divider(ClassifierMixin, TableEstimator):
+class Divider(ClassifierMixin, TableEstimator):  # type: ignore[misc]
     """A discriminative classifier over tables of any kind, with holes.
 
     Parameters

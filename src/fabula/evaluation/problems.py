@@ -78,7 +78,7 @@ class Problem:
     def prepare(self, estimator: Any) -> Any:
         """Let an estimator of fabula share the encoding."""
         if self.encoding is not None and isinstance(estimator, TableEstimator | Calibrated):
-            estimator._shared_encoding = self.encoding  # type: ignore[union-attr]
+            estimator._shared_encoding = self.encoding
         return estimator
 
     def encoded(self, chosen: np.ndarray | None = None) -> Any:
@@ -170,7 +170,7 @@ def _take_column(X: Any, column: Any, names: Sequence[Any], role: str) -> tuple[
     """Values of a column, and the table without it where it was named."""
     if column is None:
         raise UsageError(f"{role} must name a column, or hold one value for each row.")
-    if isinstance(column, str) or (isinstance(column, int | np.integer) and not len(names)):
+    if isinstance(column, str | int | np.integer):
         if not len(names):
             raise UsageError(
                 f"{role}={column!r} names a column, but data is a plain array: hand in the values "

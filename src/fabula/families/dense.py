@@ -54,14 +54,16 @@ def log_determinants(cholesky: FloatArray) -> FloatArray:
 def product_features(x: FloatArray) -> FloatArray:
     """The rows (n, 1 + d + d(d+1)/2) of 1, x and the products x_i x_j with i ≤ j."""
     n, d = x.shape
-    features = np.empty((n, 1 + d + d * (d + 1) // 2), dtype=x.dtype)
-    features[:, 0] = 1.0
-    features[:, 1 : 1 + d] = x
+    columns = np.ascontiguousarray(x.T)
+    # Made as (F, n), so that each product runs along memory.
+    features = np.empty((1 + d + d * (d + 1) // 2, n), dtype=x.dtype)
+    features[0] = 1.0
+    features[1 : 1 + d] = columns
     start = 1 + d
     for i in range(d):
-        np.multiply(x[:, i : i + 1], x[:, i:], out=features[:, start : start + d - i])
+        np.multiply(columns[i], columns[i:], out=features[start : start + d - i])
         start += d - i
-    return features
+    return features.T
 
 
 def unpack_products(packed: FloatArray, d: int) -> FloatArray:

@@ -62,10 +62,10 @@ class Gamma(IndependentColumns):
     def log_prob(self, x: Rows | PreparedColumns) -> LogProbabilities:
         """Log density in nats (n, K); missing cells drop out."""
         prepared = self.prepare(x)
-        if float(self.shapes.max()) <= largest_ratio(prepared.features.dtype):
+        if float(self.shapes.max()) <= largest_ratio(prepared.dtype):
             return super().log_prob(prepared)
         # κ log(x/μ) - κ x/μ of a narrow member cancels unless taken about the mean.
-        logs, cells = np.split(prepared.features, 2, axis=1)
+        logs, cells = prepared.features
         observed = prepared.observed
         out = np.empty((len(prepared), self.n_members), dtype=cells.dtype)
         for k in range(self.n_members):

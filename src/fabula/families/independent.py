@@ -69,13 +69,18 @@ class ColumnStatistics:
 class PreparedColumns:
     """Sufficient statistics of a block of rows, with zeros where a cell is missing."""
 
-    features: FloatArray  # (n, F·d), the F statistics side by side
+    features: tuple[FloatArray, ...]  # each statistic (n, d)
     observed: FloatArray | None  # (n, d) of 0 and 1, None where every cell is seen and possible
     base: FloatArray | None  # (n,) Σ log h(x), -inf where a cell is impossible
     origin: FloatArray | None
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.features[0])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The precision of the block."""
+        return self.features[0].dtype
 
 
 class IndependentColumns(UnivariateColumns):
@@ -135,14 +140,11 @@ class IndependentColumns(UnivariateColumns):
         if base is not None:
             base = base.sum(axis=1)
         features = self._features(values)
-        stacked = features[0] if len(features) == 1 else np.concatenate(features, axis=1)
         observed = None
         if unused is not None:
-            observed = (~unused).astype(stacked.dtype)
-            stacked = (stacked.reshape(len(x), len(features), -1) * observed[:, None, :]).reshape(
-                stacked.shape
-            )
-        return PreparedColumns(stacked, observed, base, origin)
+            observed = (~unused).astype(values.dtype)
+            features = tuple(feature * observed for feature in features)
+        return PreparedColumns(features, observed, base, origin)
 
     def _cells(self, x: Rows) -> tuple[Rows, Mask | None, FloatArray | None]:
         """Cells on their scale, which of them say nothing (None: none), and log h of each.
@@ -150,25 +152,31 @@ class IndependentColumns(UnivariateColumns):
         A missing cell has log h = 0, an impossible one -inf; nothing else is taken from either,
         and a value inside the support stands in for it.
         """
-        unused = np.isnan(x)
-        any_unused = bool(unused.any())
-        values = np.where(unused, _INSIDE, x) if any_unused else x
+        # One sum tells that nothing is missing; infinities that cancel in it are looked at again.
+        unused = np.isnan(x) if np.isnan(x.sum()) else None
+        if unused is not None and not unused.any():
+            unused = None
+        values = x if unused is None else np.where(unused, _INSIDE, x)
         base = self._base(values)
         if base is not None:
-            if any_unused:
+            if unused is not None:
                 base = np.where(unused, 0.0, base)
             impossible = np.isneginf(base)
             if impossible.any():
-                unused, any_unused = unused | impossible, True
+                unused = impossible if unused is None else unused | impossible
                 values = np.where(impossible, _INSIDE, values)
-        return self._scale(values), (unused if any_unused else None), base
+        return self._scale(values), unused, base
 
     def log_prob(self, x: Rows | PreparedColumns) -> LogProbabilities:
         """Log density in nats (n, K); missing cells drop out."""
         prepared = self.prepare(x)
         natural, constant = self._natural(prepared.origin)
-        dtype = prepared.features.dtype
-        log_prob = prepared.features @ np.concatenate(natural, axis=1).T.astype(dtype)
+        dtype = prepared.dtype
+        # Made as (K, n): sums over members then run along memory.
+        log_prob = sum(
+            parameter.astype(dtype) @ feature.T
+            for parameter, feature in zip(natural, prepared.features, strict=True)
+        ).T
         if prepared.observed is None:
             log_prob += constant.sum(axis=1).astype(dtype)
         else:
@@ -200,15 +208,13 @@ class IndependentColumns(UnivariateColumns):
     def statistics(self, x: Rows | PreparedColumns, weights: Responsibilities) -> ColumnStatistics:
         """Weighted sums of the observed cells; exact, since missing columns say nothing."""
         prepared = self.prepare(x)
-        n_features = prepared.features.shape[1] // self.n_columns
-        sums = (weights.T @ prepared.features).astype(np.float64)
+        sums = tuple((weights.T @ feature).astype(np.float64) for feature in prepared.features)
         if prepared.observed is None:
             totals = weights.sum(axis=0, dtype=np.float64)
             counts = np.repeat(totals[:, None], self.n_columns, axis=1)
         else:
             counts = (weights.T @ prepared.observed).astype(np.float64)
-        parts = tuple(np.split(sums, n_features, axis=1))
-        return ColumnStatistics(counts, parts, prepared.origin)
+        return ColumnStatistics(counts, sums, prepared.origin)
 
     def pseudo_observations(self, strength: float) -> ColumnStatistics:
         """A conjugate prior worth ``strength`` observations that look like this bank."""

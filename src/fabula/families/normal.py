@@ -175,7 +175,7 @@ class NormalTied(DenseNormal):
         if float((shifts**2).sum(axis=1).max()) > largest_ratio(dtype):
             return super()._log_prob_white(cells, origin)
         square = np.einsum("nd,nd->n", white, white)
-        out = white @ shifts.T.astype(dtype)
+        out = (shifts.astype(dtype) @ white.T).T
         out -= 0.5 * square[:, None]
         out += (self._constants - 0.5 * (shifts**2).sum(axis=1)).astype(dtype)
         return np.asarray(out)
@@ -185,7 +185,10 @@ class NormalTied(DenseNormal):
     ) -> tuple[FloatArray, FloatArray]:
         if prepared.patterns is not None:
             return super()._raw_moments(prepared, weights, rows)
-        rooted = prepared.cells * np.sqrt(weights.sum(axis=1))[:, None]
+        totals = weights.sum(axis=1)
+        rooted = prepared.cells
+        if not np.all(totals == 1.0):
+            rooted = rooted * np.sqrt(totals)[:, None]
         return (weights.T @ prepared.cells).astype(np.float64), (rooted.T @ rooted).astype(
             np.float64
         )

@@ -194,11 +194,12 @@ class DenseNormal(Family):
             prepared.origin, prepared.cells.dtype
         ):
             theta = self._coefficients(self._precisions, self._constants, prepared.origin)
-            return prepared.features @ theta.astype(prepared.cells.dtype)
+            # Made as (K, n), as everywhere: sums over members then run along memory.
+            return (theta.T.astype(prepared.cells.dtype) @ prepared.features.T).T
         return self._log_prob_white(prepared.cells, prepared.origin)
 
     def _log_prob_white(self, cells: FloatArray, origin: FloatArray) -> LogProbabilities:
-        out = np.empty((len(cells), self.n_members), dtype=cells.dtype)
+        out = np.empty((self.n_members, len(cells)), dtype=cells.dtype).T
         whitening = self._whitening.astype(cells.dtype)
         shifts = np.einsum("kd,kde->ke", self.means - origin, self._whitening)
         for k in range(self.n_members):
@@ -326,9 +327,12 @@ class DenseNormal(Family):
             return sums[:, 1 : 1 + d], unpack_products(sums[:, 1 + d :], d)
         cells = prepared.cells[rows]
         second = np.empty((self.n_members, d, d))
-        roots = np.sqrt(weights)
         for k in range(self.n_members):
-            rooted = cells * roots[:, k : k + 1]
+            mine, root = cells, np.sqrt(weights[:, k])
+            counted = np.flatnonzero(root)
+            if 3 * len(counted) < 2 * len(cells):  # labels known: most rows are another member's
+                mine, root = cells[counted], root[counted]
+            rooted = mine * root[:, None]
             second[k] = rooted.T @ rooted
         return (weights.T @ cells).astype(np.float64), second
 

@@ -61,10 +61,10 @@ class NormalDiagonal(IndependentColumns):
         origin = prepared.origin
         assert origin is not None
         centred = self.means - origin
-        if float(np.max(centred**2 / self.variances)) <= largest_ratio(prepared.features.dtype):
+        if float(np.max(centred**2 / self.variances)) <= largest_ratio(prepared.dtype):
             return super().log_prob(prepared)
         # Members far from the origin in their own units: the expanded square would cancel.
-        cells = prepared.features[:, : self.n_columns]
+        cells = prepared.features[0]
         out = np.empty((len(prepared), self.n_members), dtype=cells.dtype)
         for k in range(self.n_members):
             square = (cells - centred[k]) ** 2 / self.variances[k]

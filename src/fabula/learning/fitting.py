@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # Enough rows for the scale of a column, which is all that priors and origins need.
-_ROWS_TO_POOL = 100_000
+_ROWS_TO_POOL = 20_000
 
 
 def block_rows(family: Family) -> int:

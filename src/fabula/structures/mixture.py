@@ -303,7 +303,7 @@ def normalise(
     its posterior is its known class, or else the prior.
     """
     largest = log_joint.max(axis=1)
-    impossible = np.isneginf(largest)
+    impossible = largest == -np.inf
     if impossible.any():
         log_joint[impossible] = log_weights.astype(log_joint.dtype)
         if known is not None:
