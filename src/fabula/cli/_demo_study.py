@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import polars as pl
     from numpy.typing import NDArray
 
+    from fabula.evaluation.comparing import Comparison
+
 __all__ = ["Study"]
 
 COST_OF_MISS = 20.0
@@ -52,10 +54,10 @@ class Study:
         The table with holes, and the truth.
     loaded
         The model fitted to all rows.
-    why
-        Why it is this model.
-    held_out
-        Probability of cancer for each diagnosed patient, from models that had not seen them.
+    comparison
+        How it, and others, did on rows that they had not seen.
+    chosen
+        Its name in the comparison.
     seed
         For whatever is left to chance.
     folder
@@ -64,8 +66,8 @@ class Study:
 
     table: DemoTable
     loaded: LoadedModel
-    why: str
-    held_out: NDArray[np.float64]
+    comparison: Comparison
+    chosen: str
     seed: int
     folder: Path
 
@@ -83,6 +85,23 @@ class Study:
     def has_cancer(self) -> NDArray[np.bool_]:
         """The truth, for all patients, (n,)."""
         return (self.table.truth[TARGET] == MALIGNANT).to_numpy()
+
+    @property
+    def held_out(self) -> NDArray[np.float64]:
+        """Probability of cancer for each diagnosed patient, by models that had not seen them."""
+        return np.asarray(self.comparison.held_out[self.chosen][:, -1])
+
+    @property
+    def why(self) -> str:
+        """Why it is this model."""
+        kinds = {model.code for model in self.comparison.models if model.kind == "storyteller"}
+        loss = self.comparison[self.chosen].scores
+        assert loss is not None
+        return (
+            f"{self.chosen} was chosen among {len(kinds)} kinds of model, each with and without "
+            "calibration, because it gave the highest probabilities to the diagnoses of patients "
+            f"that it had not seen (log loss {loss.log_loss.value:.3f} nats)."
+        )
 
     # Sections ---------------------------------------------------------------------------------
 
@@ -108,6 +127,11 @@ class Study:
             "The model",
             (
                 self.why,
+                "It says that the measurements of both groups are normally distributed, with means "
+                "of their own and one covariance; a calibration map then makes the probabilities "
+                "honest."
+                if self.chosen == "LDA + sigmoid"
+                else "",
                 f"It has {plural(model.n_parameters, 'parameter')} and answers every question "
                 "below, about rows with any cells missing.",
             ),
@@ -205,6 +229,8 @@ class Study:
         frame = self.table.truth
         inside = frame.filter(frame[column].is_between(low, high))
         cancers = int((inside[TARGET] == MALIGNANT).sum())
+        truth = cancers / inside.height
+        error = float(np.sqrt(truth * (1 - truth) / inside.height))
         return Section(
             "What if?",
             (
@@ -212,7 +238,8 @@ class Study:
                 f"expects cancer in {percent(share)} and a {_words(_EXPECTED)} of "
                 f"{number(float(samples[_EXPECTED].mean()))}.",
                 f"In truth, {cancers} of the {inside.height} such patients "
-                f"({percent(cancers / inside.height)}) have it, and the mean of their "
+                f"({percent(truth)}, give or take {percent(error)} by chance) have it, and the "
+                "mean of their "
                 f"{_words(_EXPECTED)} is {number(float(inside[_EXPECTED].mean()))}.",  # type: ignore[arg-type]
                 "Nothing was fitted anew for this answer: it follows from the one model.",
             ),
@@ -299,7 +326,7 @@ class Study:
             (
                 f"{plural(len(strange), 'patient')} are less probable than 998 of 1,000 that the "
                 f"model would tell; if it were the whole truth, there would be "
-                f"{number(expected, 1)}."
+                f"about {number(expected, 1)}."
                 + (
                     f" Look first at {joined(frame[PATIENT][int(i)] for i in first)}."
                     if len(first)
@@ -308,7 +335,55 @@ class Study:
             ),
         )
 
+    def about_comparison(self) -> Section:
+        """The storytellers beside models that draw borders."""
+        shown = [
+            model
+            for model in self.comparison.models
+            if model.scores is not None and not model.labelled_only
+        ]
+        rows = tuple(
+            (
+                model.name,
+                "tells a story" if model.kind == "storyteller" else "draws a border",
+                f"{model.scores.log_loss.value:.3f}",  # type: ignore[union-attr]
+                percent(model.scores.accuracy.value),  # type: ignore[union-attr]
+                f"{model.scores.roc_auc.value:.3f}",  # type: ignore[union-attr]
+                f"{model.scores.ece.value:.3f}",  # type: ignore[union-attr]
+            )
+            for model in shown
+        )
+        header = ("model", "what it does", "log loss", "accuracy", "ROC-AUC", "ECE")
+        return Section(
+            "Stories and borders",
+            (
+                "A classifier may tell how each class looks, or only draw the border between them. "
+                f"All models below learned from the same {self.comparison.n_folds} folds; for "
+                "logistic regression and the support vector machine (SVM) the empty cells had to "
+                "be filled in first.",
+                *(reason.text for reason in self.comparison.verdict.reasons),
+                *self._about_the_choice(),
+            ),
+            TextTable(header, rows),
+            ("learning_curves.png", "missing_curves.png"),
+        )
+
+    def _about_the_choice(self) -> tuple[str, ...]:
+        if self.comparison.verdict.chosen == self.chosen:
+            return ()
+        return (
+            f"Here {self.chosen} is used all the same, because decisions under costs need the "
+            "probabilities themselves.",
+        )
+
     # Files ------------------------------------------------------------------------------------
+
+    def write_comparison(self) -> None:
+        """Every score with its interval."""
+        import polars as pl
+
+        table = pl.DataFrame(self.comparison.table(), infer_schema_length=None)
+        self._write(table.with_columns(pl.col(pl.Float64).fill_nan(None)), "comparison.csv")
 
     def write_predictions(self) -> None:
         """Probabilities and decisions for every patient."""
@@ -347,10 +422,12 @@ class Study:
         from fabula.plots import reliability, save
 
         loaded, frame = self.loaded, self.table.frame
-        codes = self.has_cancer[self.diagnosed].astype(int)
-        name = type(loaded.storyteller).__name__
-        curve = reliability_curve(codes, self.held_out, label=name, random_state=self.seed)
-        costs = cost_curve(codes, self.held_out, label=name)
+        codes = self.comparison.codes
+        curve = reliability_curve(codes, self.held_out, label=self.chosen, random_state=self.seed)
+        costs = [
+            cost_curve(codes, self.comparison.held_out[name], label=name)
+            for name in (self.chosen, *self._best_divider)
+        ]
         pictures = {
             "pairs": _pictures.draw_pairs(loaded, frame, None, self.seed),
             "densities": _pictures.draw_densities(loaded, frame, None),
@@ -367,6 +444,11 @@ class Study:
         }
         for stem, figure in pictures.items():
             save(figure, self.folder / f"{stem}.png")
+
+    @property
+    def _best_divider(self) -> tuple[str, ...]:
+        names = [m.name for m in self.comparison.models if m.kind == "divider" and m.scores]
+        return tuple(names[:1])
 
     def _write(self, frame: pl.DataFrame, name: str) -> None:
         from fabula.tables import write_table

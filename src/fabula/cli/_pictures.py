@@ -197,14 +197,17 @@ def telling_columns(
 def evidence(loaded: LoadedModel, row: pl.DataFrame) -> Any:
     """What each column of one row said, on the scale of the probabilities that are given out.
 
-    A calibration map that multiplies all log-odds by one number multiplies their parts as well;
-    the other maps have no parts, and what the model itself said is returned.
+    A calibration map that sends log-odds through one line does so with their parts; for others
+    there are no such parts, and what the model itself said is returned.
     """
     found = loaded.storyteller.contributions(row)
-    factor = getattr(getattr(loaded.estimator, "map_", None), "inverse_temperature", 1.0)
+    calibration: Any = getattr(loaded.estimator, "map_", None)
+    factor, shift = getattr(calibration, "inverse_temperature", 1.0), 0.0
+    if len(getattr(calibration, "slopes", ())) == 1:
+        factor, shift = float(calibration.slopes[0]), float(calibration.intercepts[0])
     return replace(
         found,
-        prior=factor * found.prior,
+        prior=factor * found.prior + shift * np.arange(len(found.prior)),
         values=factor * found.values,
         remainder=factor * found.remainder,
     )

@@ -52,9 +52,9 @@ def demo(
     part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.absolute().parent))
     try:
         with limited_threads(threads):
-            from fabula.cli._demo_study import study
+            from fabula.cli._demo_run import run_demo
 
-            text = study(part, seed or 0, working)
+            text = run_demo(part, seed or 0, working)
         _move(part, folder, force)
     finally:
         shutil.rmtree(part, ignore_errors=True)

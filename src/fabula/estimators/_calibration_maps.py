@@ -31,9 +31,12 @@ METHODS = ("temperature", "sigmoid", "isotonic")
 # The logarithm of the smallest double: what "impossible" costs where a finite number is needed.
 _IMPOSSIBLE = -745.0
 
-# Log inverse temperatures are taken to lie within a factor e² of 1, two standard deviations; this
-# weighs as one observation and keeps classes that never overlap from becoming certainties.
+# What a few rows cannot show: the inverse temperature is taken to lie within a factor e² of 1 (two
+# standard deviations), and all rows together are given one quarter of an error more than was seen.
+# Without it, rows that were all told right would ask for certainty. Between none and one error, a
+# quarter did best on small samples of five tables; from a hundred rows on it hardly matters.
 _SPREAD_OF_LOG_TEMPERATURE = 1.0
+_PSEUDO_ERRORS = 0.25
 
 
 class CalibrationMap(Protocol):
@@ -195,13 +198,17 @@ def _fit_temperature(
     """The most probable β; the log likelihood is concave in it."""
     from scipy.optimize import minimize_scalar
 
-    of_truth = log_posterior[np.arange(len(codes)), codes]
+    rows = np.arange(len(codes))
+    of_truth = log_posterior[rows, codes]
+    of_others = (log_posterior.sum(axis=1) - of_truth) / (log_posterior.shape[1] - 1)
+    doubt = _PSEUDO_ERRORS / (float(weights.sum()) + 2.0 * _PSEUDO_ERRORS)
+    expected = (1.0 - doubt) * of_truth + doubt * of_others
 
     def objective(log_inverse: float) -> float:
         beta = np.exp(log_inverse)
         evidence = np.logaddexp.reduce(beta * log_posterior, axis=1)
         penalty = 0.5 * (log_inverse / _SPREAD_OF_LOG_TEMPERATURE) ** 2
-        return float(weights @ (evidence - beta * of_truth)) + penalty
+        return float(weights @ (evidence - beta * expected)) + penalty
 
     best = minimize_scalar(
         objective, bounds=(-12.0, 12.0), method="bounded", options={"xatol": 1e-8}

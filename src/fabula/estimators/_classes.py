@@ -44,12 +44,26 @@ class ClassModel(ClassQuestions):
         X : (n, d) array or data frame
             Missing cells are NaN or null.
         y : (n,) array
-            Labels; -1, None or NaN where the class is not known.
+            Labels; None or NaN where the class is not known, or -1 beside two or more other
+            numbers.
         sample_weight : (n,) array, optional
+            How many rows each row counts for.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        UsageError
+            A parameter makes no sense.
+        DataError
+            A cell cannot be used or is impossible for its family, or no row has a label.
+
+        Warns
+        -----
+        ConvergenceWarning
+            EM met ``max_iter`` before ``tol``.
         """
         self._check_parameters()
         x = self._read(X, reset=True, kinds=getattr(self, "kinds", None))
@@ -82,6 +96,17 @@ class ClassModel(ClassQuestions):
             The column that holds the class; rows where it is missing have no label.
         block_rows : int
             Rows that are read at a time.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        UsageError
+            There is no such file or column.
+        DataError
+            A line or a cell cannot be used, no row has a label, or there are over 1,000 classes.
         """
         self._check_parameters()
         scan, encoding, classes = open_table(path, target, getattr(self, "kinds", None), block_rows)
@@ -123,6 +148,16 @@ class ClassModel(ClassQuestions):
             As in `fit`.
         classes : (K,) array
             All classes that will ever come; needed at the first call unless all are in ``y``.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            A row has no label, or, for discriminant analysis and Student-t columns, no value in
+            some cell; or a label is not among the classes.
         """
         first = not hasattr(self, "story_")
         self._check_parameters()
@@ -157,7 +192,13 @@ class ClassModel(ClassQuestions):
         """A copy fitted to the data of both: of this model and of ``other``.
 
         Both must have been fitted in one pass (`fit` with every label known and no need of EM, or
-        `partial_fit`), with the same columns, classes and parameters.
+        `partial_fit`), with the same columns, classes and parameters. The prior is that of this
+        model.
+
+        Raises
+        ------
+        UsageError
+            A model was not fitted in one pass, or their classes or columns differ.
         """
         import copy
 

@@ -53,10 +53,24 @@ class ComponentModel(DensityMixin, TableQuestions):
             Missing cells are NaN or null.
         y : ignored
         sample_weight : (n,) array, optional
+            How many rows each row counts for.
 
         Returns
         -------
         self
+
+        Raises
+        ------
+        UsageError
+            A parameter makes no sense.
+        DataError
+            A cell cannot be used or is impossible for its family, or there are fewer rows than
+            components.
+
+        Warns
+        -----
+        ConvergenceWarning
+            EM met ``max_iter`` before ``tol``.
         """
         self._check_parameters()
         again = self.warm_start and hasattr(self, "story_")
@@ -89,6 +103,17 @@ class ComponentModel(DensityMixin, TableQuestions):
         path : path
         block_rows : int
             Rows that are read at a time; the file is read once for each iteration.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        UsageError
+            There is no such file.
+        DataError
+            A line or a cell cannot be used.
         """
         self._check_parameters()
         scan, encoding, _ = open_table(path, None, getattr(self, "kinds", None), block_rows)
@@ -204,7 +229,7 @@ class ComponentModel(DensityMixin, TableQuestions):
         return self.fit(X).predict(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean log density of the rows, in nats."""
+        """Mean log density of the rows, in nats; ``y`` is ignored."""
         return float(np.average(self.score_samples(X), weights=sample_weight))
 
 

@@ -51,7 +51,14 @@ class TableQuestions(TableEstimator):
         Returns
         -------
         (n,) array
-            Natural logarithm of the density, in the units of the columns.
+            Natural logarithm of the density, whose unit is one over the product of the units of
+            the columns; of the probability, where columns are categories, counts or words. A row
+            of which nothing was seen scores 0.
+
+        Raises
+        ------
+        DataError
+            A cell cannot be what its column is; the message names column and row.
         """
         x = self._read(X)
         return score.log_prob(self.story_, x)
@@ -63,9 +70,17 @@ class TableQuestions(TableEstimator):
         Rows with missing cells are compared with draws that miss the same cells. The draws are
         the same at every call; the standard error is at most ``0.5 / sqrt(n_draws)``.
 
+        Parameters
+        ----------
+        X : (n, d) array or data frame
+        n_draws : int
+            Draws of the model; a tenth of them for each pattern where rows miss cells in 200 or
+            more patterns.
+
         Returns
         -------
         (n,) array
+            Probabilities, at least ``1 / (n_draws + 1)``.
         """
         x = self._read(X)
         return score.tail_probability(self.story_, x, n_draws=n_draws)
@@ -77,11 +92,19 @@ class TableQuestions(TableEstimator):
         return int(self.story_.n_parameters)
 
     def aic(self, X: Any) -> float:
-        """Akaike's information criterion, 2 p - 2 log L; smaller is better."""
+        """Akaike's information criterion, 2 p - 2 log L; smaller is better.
+
+        p is `n_parameters`, and L the likelihood of the rows without labels (Akaike 1974, IEEE
+        Trans. Autom. Control 19:716).
+        """
         return 2.0 * self.n_parameters - 2.0 * float(self.score_samples(X).sum())
 
     def bic(self, X: Any) -> float:
-        """Schwarz's criterion, p log n - 2 log L; smaller is better."""
+        """Schwarz's criterion, p log n - 2 log L; smaller is better.
+
+        p is `n_parameters`, and L the likelihood of the n rows without labels (Schwarz 1978, Ann.
+        Stat. 6:461).
+        """
         scores = self.score_samples(X)
         return self.n_parameters * float(np.log(len(scores))) - 2.0 * float(scores.sum())
 
@@ -110,6 +133,20 @@ class TableQuestions(TableEstimator):
         X : in the form of the data of the fit
         y : (n_samples,) array
             Class, or component, of each row.
+
+        Raises
+        ------
+        DataError
+            The condition has probability 0.
+        CannotAnswerError
+            The condition is a set of values of a number that depends on other columns, or is on
+            a text.
+
+        Notes
+        -----
+        With ``given``, ``effective_sample_size_`` says how many independent rows the draws are
+        worth: ``n_samples``, unless several columns that depend on each other are held in
+        intervals (see `condition`).
         """
         check_is_fitted(self, "story_")
         if not isinstance(n_samples, int | np.integer) or n_samples < 1:
@@ -133,7 +170,23 @@ class TableQuestions(TableEstimator):
     # Some columns, given others ---------------------------------------------------------------
 
     def marginal(self, columns: Sequence[Any]) -> Self:
-        """A fitted model of some of the columns, in that order; the others are integrated out."""
+        """A fitted model of some of the columns, in that order; the others are integrated out.
+
+        Parameters
+        ----------
+        columns : list
+            Names of columns, or their indices in a plain array.
+
+        Returns
+        -------
+        estimator
+            Of the same kind.
+
+        Raises
+        ------
+        UsageError
+            A column does not exist or stands twice, or there is none.
+        """
         check_is_fitted(self, "story_")
         if isinstance(columns, str) or not len(columns):
             raise UsageError("columns must be a list with at least one column.")
@@ -156,7 +209,23 @@ class TableQuestions(TableEstimator):
         Returns
         -------
         estimator
-            Of the same kind, with `log_condition_` the log probability (density) of the condition.
+            Of the same kind, with `log_condition_` the log probability of the condition in nats;
+            its log density, where values of continuous columns are given.
+
+        Raises
+        ------
+        UsageError
+            There is no such column, or the condition is no value, interval or set.
+        DataError
+            The condition has probability 0, or names a level that the column does not have.
+        CannotAnswerError
+            It is a set of values of a number that depends on other columns, is on a text, or
+            leaves no column to model.
+
+        References
+        ----------
+        Bishop (2006), Pattern Recognition and Machine Learning, eqs. 2.81 and 2.82. Hajivassiliou
+        and McFadden (1990) and Keane (1994), for several intervals at once.
         """
         check_is_fitted(self, "story_")
         encoded = self._given(given)
@@ -213,11 +282,25 @@ class TableQuestions(TableEstimator):
             probable value; or a draw from the conditional distribution.
         n_draws : int, optional
             With ``how="draw"``: a list of this many completed tables instead of one.
+        random_state : int, Generator, RandomState or None
+            For draws; None takes the ``random_state`` of the estimator.
 
         Returns
         -------
         table, or list of tables
-            In the form of ``X``; observed cells are as they were.
+            In the form of ``X``, in the units of the columns; observed cells are as they were.
+
+        Raises
+        ------
+        UsageError
+            ``how`` or ``n_draws`` makes no sense.
+        CannotAnswerError
+            The table has a column of text.
+
+        Notes
+        -----
+        Means, modes and draws are those under the fitted parameters, whose own uncertainty they
+        leave out (Rubin 1987, Multiple Imputation for Nonresponse in Surveys, chapter 4).
         """
         x = self._read(X)
         if hasattr(x, "toarray"):
@@ -301,12 +384,29 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
         Returns
         -------
         (n,) array
-            Names of actions: the classes where there are as many actions as classes.
+            Names of actions: those of the mapping; else the classes where there are as many
+            actions as classes, or 0, 1, ….
+
+        Raises
+        ------
+        UsageError
+            The costs have another shape, are not finite, or name other classes.
+
+        References
+        ----------
+        Duda, Hart and Stork (2001), Pattern Classification, section 2.2; for ``reject_cost`` Chow
+        (1970), IEEE Trans. Inf. Theory 16:41.
         """
         return self.decisions(X, costs, reject_cost).labels(rejected)
 
     def decisions(self, X: Any, costs: Any, reject_cost: float | None = None) -> Decisions:
-        """As `decide`, with the expected cost of each decision."""
+        """As `decide`, with the expected cost of each decision in the unit of the costs.
+
+        Returns
+        -------
+        Decisions
+            ``actions`` (n,), ``expected_costs`` (n,), ``names``, and ``labels(rejected)``.
+        """
         probabilities = self.predict_proba(X)
         return decide(probabilities, costs, self.classes_.tolist(), reject_cost)
 
@@ -324,6 +424,16 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
         -------
         estimator
             A copy.
+
+        Raises
+        ------
+        UsageError
+            The probabilities are negative, do not sum to 1 or name other classes, or rows to
+            estimate them from are absent.
+
+        References
+        ----------
+        Saerens, Latinne and Decaestecker (2002), Neural Comput. 14:21.
         """
         check_is_fitted(self, "story_")
         if wants_estimate(prior, X):
@@ -351,8 +461,18 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
         Returns
         -------
         Contributions
-            They add up, with the prior, to the log-odds: exactly column by column where columns
-            are independent given the class, else with a remainder that is reported.
+            In nats: ``values`` (n, K, number of columns), ``prior`` (K,) and ``remainder`` (n, K).
+            They add up to the log-odds: exactly column by column where columns are independent
+            given the class, else with a remainder that is reported.
+
+        Raises
+        ------
+        UsageError
+            ``reference`` is none of the classes.
+
+        References
+        ----------
+        Good (1985), Weight of evidence: a brief survey, Bayesian Statistics 2:249.
         """
         x = self._read(X)
         place = 0

@@ -77,16 +77,18 @@ class LinearDiscriminantAnalysis(
     n_components : int, optional
         Number of discriminant directions that `transform` returns; K - 1 by default.
     max_iter, tol : int, float
-        For EM, which only runs when labels or cells are missing.
+        For EM, which only runs when labels or cells are missing: at most so many iterations, until
+        the penalised log likelihood per row gains less than ``tol`` nats.
 
     Attributes
     ----------
     classes_, class_prior_, priors_ : (K,) arrays
     means_ : (K, d) array
+        In the units of the columns.
     covariance_ : (d, d) array
-        Shared covariance within the classes.
+        Shared covariance within the classes, in products of the units of the columns.
     coef_, intercept_ : (K, d), (K,) arrays
-        Log-odds are linear; for two classes (1, d) and (1,), as in scikit-learn.
+        Log-odds are linear, in nats; for two classes (1, d) and (1,), as in scikit-learn.
     story_, report_
         The joint distribution, and how its fit went.
 
@@ -122,7 +124,12 @@ class LinearDiscriminantAnalysis(
     def from_parameters(
         cls, priors: Any, means: Any, covariance: Any, classes: Any = None, **parameters: Any
     ) -> LinearDiscriminantAnalysis:
-        """A fitted model from class priors (K,), means (K, d) and the shared covariance (d, d)."""
+        """A fitted model from class priors (K,), means (K, d) and the shared covariance (d, d).
+
+        ``classes`` (K,) names the classes, which are 0 … K - 1 by default; further parameters are
+        those of the estimator. UsageError where shapes contradict each other or the priors do not
+        sum to 1.
+        """
         means = np.atleast_2d(np.asarray(means, dtype=np.float64))
         family = families.NormalTied(means, np.asarray(covariance, dtype=np.float64))
         return cls(**parameters)._adopt(family, priors, classes)
@@ -218,7 +225,16 @@ class LinearDiscriminantAnalysis(
         """A fitted scikit-learn ``LogisticRegression`` with the same posterior.
 
         The divider that tells the classes apart exactly as this storyteller does: many stories
-        have the same moral.
+        have the same moral. It takes complete rows only.
+
+        Returns
+        -------
+        sklearn.linear_model.LogisticRegression
+
+        Raises
+        ------
+        UsageError
+            The model is not fitted, or has one class.
         """
         from sklearn.linear_model import LogisticRegression
 
@@ -249,15 +265,31 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
     priors : (K,) array, optional
         Prior probabilities of the classes; learned from the labels by default.
     max_iter, tol : int, float
-        For EM, which only runs when labels or cells are missing.
+        For EM, which only runs when labels or cells are missing: at most so many iterations, until
+        the penalised log likelihood per row gains less than ``tol`` nats.
 
     Attributes
     ----------
     classes_, class_prior_, priors_ : (K,) arrays
     means_ : (K, d) array
+        In the units of the columns.
     covariances_ : (K, d, d) array
+        In products of the units of the columns.
     story_, report_
         The joint distribution, and how its fit went.
+
+    References
+    ----------
+    Hastie, Tibshirani and Friedman (2009), The Elements of Statistical Learning, section 4.3.
+    Ledoit and Wolf (2004), J. Multivariate Anal. 88:365.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from fabula import QuadraticDiscriminantAnalysis
+    >>> X, y = load_iris(return_X_y=True)
+    >>> round(QuadraticDiscriminantAnalysis().fit(X, y).score(X, y), 2)
+    0.98
     """
 
     def __init__(
@@ -277,7 +309,12 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
     def from_parameters(
         cls, priors: Any, means: Any, covariances: Any, classes: Any = None, **parameters: Any
     ) -> QuadraticDiscriminantAnalysis:
-        """A fitted model from class priors (K,), means (K, d) and covariances (K, d, d)."""
+        """A fitted model from class priors (K,), means (K, d) and covariances (K, d, d).
+
+        ``classes`` (K,) names the classes, which are 0 … K - 1 by default; further parameters are
+        those of the estimator. UsageError where shapes contradict each other or the priors do not
+        sum to 1.
+        """
         means = np.atleast_2d(np.asarray(means, dtype=np.float64))
         family = families.NormalFull(means, np.asarray(covariances, dtype=np.float64))
         return cls(**parameters)._adopt(family, priors, classes)

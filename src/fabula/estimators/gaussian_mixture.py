@@ -32,23 +32,26 @@ class GaussianMixture(ComponentModel):
     Parameters
     ----------
     n_components : int
+        K, the number of normal distributions.
     covariance_type : {"full", "tied", "diag", "spherical", "factor"}
         One covariance a component; one for all; variances only; one variance; or ``n_factors``
         common factors and a variance for each column, for many columns.
     tol : float
-        Stop when the (penalised) log likelihood per row gains less than this.
+        Stop when the (penalised) log likelihood per row gains less than this, in nats.
     reg_covar : float
         Keeps covariances from being singular: about what is added to each variance of a component
         that holds its share of the rows, in squared units of the columns.
     max_iter, n_init : int
+        At most so many iterations from each of so many starts, the best of which is kept.
     init_params : {"kmeans", "k-means++", "random", "random_from_data"}
         How a start is found. Distances are taken in units of each column's standard deviation.
         With ``n_init`` > 1, starts after the first k-means are k-means++ seeds, which differ.
     weights_init, means_init, precisions_init : arrays, optional
         Where to begin instead.
     n_factors : int
-        For ``covariance_type="factor"``.
+        q, for ``covariance_type="factor"``: covariances are Λ Λᵀ + diag ψ with Λ of shape (d, q).
     random_state : int, Generator or None
+        For the starts, and for `sample` and `impute` where they are given none.
     warm_start : bool
         Begin where the last fit ended.
 
@@ -56,12 +59,20 @@ class GaussianMixture(ComponentModel):
     ----------
     weights_ : (K,) array
     means_ : (K, d) array
+        In the units of the columns.
     covariances_ : array
         In the shapes of scikit-learn: (K, d, d), (d, d), (K, d) or (K,); (K, d, d) for factors.
+        Units are products of those of the columns.
     converged_, n_iter_, lower_bound_, lower_bounds_
-        How the best start went; ``lower_bound_`` is the penalised log likelihood per row.
+        How the best start went; ``lower_bound_`` is the penalised log likelihood per row, nats.
     story_, report_
         The joint distribution, and how its fit went.
+
+    References
+    ----------
+    Dempster, Laird and Rubin (1977), J. R. Stat. Soc. B 39:1. McLachlan and Peel (2000), Finite
+    Mixture Models, chapter 3. Ghahramani and Hinton (1996), The EM algorithm for mixtures of
+    factor analyzers, CRG-TR-96-1.
 
     Examples
     --------

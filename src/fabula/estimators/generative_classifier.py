@@ -37,8 +37,8 @@ class GenerativeClassifier(ClassQuestions):
     priors : (K,) array, optional
         Prior probabilities of the classes; learned from the labels by default.
     max_iter, tol : int, float
-        For EM over unlabelled rows: at most so many iterations, until the log likelihood per row
-        gains less than ``tol``.
+        For EM over unlabelled rows: at most so many iterations, until the penalised log likelihood
+        per row gains less than ``tol`` nats.
 
     Attributes
     ----------
@@ -46,7 +46,14 @@ class GenerativeClassifier(ClassQuestions):
     estimators_ : list
         The fitted model of each class. After EM over unlabelled rows they hold its result.
     story_ : ClassConditional
+        The joint distribution itself.
     report_ : Report
+        How the fit went.
+
+    References
+    ----------
+    Hastie and Tibshirani (1996), Discriminant analysis by Gaussian mixtures, J. R. Stat. Soc. B
+    58:155.
 
     Examples
     --------

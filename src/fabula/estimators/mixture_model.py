@@ -30,23 +30,31 @@ class MixtureModel(ComponentModel):
     Parameters
     ----------
     n_components : int
+        K, the number of components.
     families : "auto", name, or mapping of column to name
         As in `NaiveBayes`; "auto" chooses the family of a column of numbers by its likelihood
         over all rows.
     kinds : mapping of column to kind, optional
         What a column is, where the schema would guess otherwise.
     prior_strength : float
-        Every component starts with this many pseudo-observations that look like the whole table.
+        Every component starts with this many pseudo-observations that look like the whole table;
+        of normal and Student-t columns they draw the variance only.
     tol, max_iter, n_init, init_params, random_state, warm_start
         As in `GaussianMixture`.
 
     Attributes
     ----------
     weights_ : (K,) array
+        Probabilities of the components.
     families_ : dict
         Column → name of its family.
     converged_, n_iter_, lower_bound_, lower_bounds_, story_, report_
         As in `GaussianMixture`.
+
+    References
+    ----------
+    Lazarsfeld and Henry (1968), Latent Structure Analysis. McLachlan and Peel (2000), Finite
+    Mixture Models, chapter 5.
 
     Examples
     --------

@@ -34,23 +34,30 @@ class NaiveBayes(ClassModel):
         "category", "boolean", "date", "text", "identifier".
     prior_strength : float
         Every class starts with this many pseudo-observations that look like all classes together.
-        It keeps variances from collapsing and unseen levels possible.
+        It keeps variances from collapsing and unseen levels possible. Of normal and Student-t
+        columns it draws the variance only, and leaves the mean to the rows.
     priors : (K,) array, optional
         Prior probabilities of the classes; learned from the labels by default.
     max_iter, tol : int, float
-        For EM, which only runs when some rows have no label: at most so many iterations, until
-        the log likelihood per row gains less than ``tol``.
+        For EM, which only runs when some rows have no label or a column is Student-t: at most so
+        many iterations, until the penalised log likelihood per row gains less than ``tol`` nats.
 
     Attributes
     ----------
     classes_ : (K,) array
+        In sorted order.
     class_prior_ : (K,) array
+        Probabilities of the classes, in the order of ``classes_``.
     families_ : dict
         Column → name of its family.
     story_ : Mixture
         The joint distribution itself.
     report_ : Report
         How the fit went.
+
+    References
+    ----------
+    Hand and Yu (2001), Idiot's Bayes — not so stupid after all?, Int. Stat. Rev. 69:385.
 
     Examples
     --------

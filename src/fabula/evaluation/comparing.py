@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from fabula.evaluation.rounds import (
 from fabula.evaluation.traits import Traits, describe_problem
 from fabula.evaluation.verdict import Verdict, judge
 
-__all__ = ["Comparison", "ModelResult", "compare"]
+__all__ = ["Comparison", "ModelResult", "compare", "compare_on"]
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ def compare(
     kinds: Any = None,
     alpha: float = 0.05,
     n_bootstrap: int = 200,
+    time_budget: float | None = None,
     random_state: int = 0,
     on_progress: Progress | None = None,
 ) -> Comparison:
@@ -193,6 +195,8 @@ def compare(
         and Bengio 2003) says so at this level.
     n_bootstrap : int
         Resamples for the intervals of the calibration errors; 0 for none.
+    time_budget : float, optional
+        Seconds after which no further model is started; those left out are named.
     random_state : int
     on_progress : callable, optional
         Called with the name of a model, folds done, and folds in all.
@@ -214,10 +218,29 @@ def compare(
     if not 0.0 < alpha < 0.5:
         raise UsageError(f"alpha must lie between 0 and 0.5, not {alpha!r}.")
     problem = read_problem(data, target, groups=groups, kinds=kinds)
+    return compare_on(
+        problem, models, cv, methods, alpha, n_bootstrap, time_budget, random_state, on_progress
+    )
+
+
+def compare_on(
+    problem: Problem,
+    models: Any,
+    cv: int,
+    methods: Sequence[str],
+    alpha: float,
+    n_bootstrap: int,
+    time_budget: float | None,
+    random_state: int,
+    on_progress: Progress | None = None,
+) -> Comparison:
+    """`compare` on a table that was read already."""
     n_folds, note = problem.check_folds(cv)
     folds = list(problem.folds(n_folds, random_state))
     entered, skipped = choose_contestants(models, problem, random_state)
-    runs = _run_all(entered, problem, folds, methods, random_state, on_progress)
+    deadline = np.inf if time_budget is None else time.perf_counter() + time_budget
+    runs, late = _run_all(entered, problem, folds, methods, random_state, deadline, on_progress)
+    skipped += late
     results, held_out = _score(runs, problem, folds, n_bootstrap, random_state)
     traits = describe_problem(problem)
     sizes = _mean_sizes(folds)
@@ -253,11 +276,18 @@ def _run_all(
     folds: Sequence[Fold],
     methods: Sequence[str],
     seed: int,
+    deadline: float,
     on_progress: Progress | None,
-) -> list[Run]:
+) -> tuple[list[Run], list[Skipped]]:
+    """What every model said, and which of them there was no time for."""
     inner = calibration_folds(problem, 5, seed)
     runs: list[Run] = []
+    late: list[Skipped] = []
     for contestant in entered:
+        if runs and time.perf_counter() > deadline:
+            why = "the time budget was used up before its turn"
+            late.append(Skipped(contestant.name, contestant.code, contestant.kind, why))
+            continue
         maps = methods if contestant.kind == "storyteller" else ()
         if hasattr(contestant.estimator, "method"):
             maps = ()  # it brings a map of its own
@@ -268,7 +298,7 @@ def _run_all(
             runs += run_contestant(
                 contestant, problem, folds, seed=seed, labelled_only=True, on_progress=on_progress
             )
-    return runs
+    return runs, late
 
 
 def _score(
