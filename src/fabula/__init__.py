@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from fabula.estimators import QuadraticDiscriminantAnalysis as QuadraticDiscriminantAnalysis
     from fabula.estimators import twin as twin
     from fabula.evaluation import compare as compare
+    from fabula.core.threads import use_threads as use_threads
+    from fabula.persistence import describe as describe
     from fabula.persistence import load as load
     from fabula.persistence import save as save
     from fabula.tables import Schema as Schema
@@ -57,12 +59,14 @@ _HOME = {
     "QuadraticDiscriminantAnalysis": "fabula.estimators",
     "twin": "fabula.estimators",
     "compare": "fabula.evaluation",
+    "describe": "fabula.persistence",
     "load": "fabula.persistence",
     "save": "fabula.persistence",
     "Schema": "fabula.tables",
     "infer_schema": "fabula.tables",
     "read_table": "fabula.tables",
     "write_table": "fabula.tables",
+    "use_threads": "fabula.core.threads",
     "testing": "fabula.testing",
 }
 """Every public name and the module that defines it: the one list of what fabula offers."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["run_demo"]
 
 _MODELS = ("naive_bayes", "lda", "qda", "logistic", "svm", "boosting")
-_CURVES = ("lda", "logistic")
+_CURVES = ("lda", "svm")
 
 Working = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,44 +32,57 @@ class Plan:
         See `make_estimator`.
     calibrate
         Calibration map to put over the probabilities.
+    time_budget
+        Seconds after which "auto" tries nothing further.
     """
 
     model: str
     components: int | None
     calibrate: str | None
+    time_budget: float | None
     seed: int | None
     settings: tuple[str, ...]
 
 
 def fit_table(
-    plan: Plan, frame: pl.DataFrame, labels: pl.Series | None, encoding: TableEncoding
+    plan: Plan,
+    frame: pl.DataFrame,
+    labels: pl.Series | None,
+    encoding: TableEncoding,
+    say: Callable[[str], None],
 ) -> tuple[Any, dict[str, Any]]:
     """Fit to a table in memory; returns the model, and what there is to say about it."""
+    from sklearn.base import clone
+
     import fabula
+    from fabula.report.parameters import name_model
 
     numeric = all(field.kind not in ("category", "text") for field in encoding.fields)
     start = time.perf_counter()
-    why = None
+    estimator, why = None, None
     if plan.model == "auto":
-        raise NotImplementedError
-    estimator = make_estimator(
-        plan.model,
-        numeric=numeric,
-        components=plan.components,
-        seed=plan.seed,
-        settings=plan.settings,
-    )
+        estimator, why = _choose(plan, frame, labels, encoding, say)
+    else:
+        estimator = make_estimator(
+            plan.model,
+            numeric=numeric,
+            components=plan.components,
+            seed=plan.seed,
+            settings=plan.settings,
+        )
     if plan.calibrate is not None:
-        estimator = fabula.Calibrated(estimator, plan.calibrate, random_state=plan.seed)
-    estimator._shared_encoding = encoding
-    estimator.fit(frame) if labels is None else estimator.fit(frame, labels)
+        inner = clone(getattr(estimator, "estimator_", estimator))
+        estimator = fabula.Calibrated(inner, plan.calibrate, random_state=plan.seed)
+    if not hasattr(estimator, "story_"):
+        estimator._shared_encoding = encoding
+        estimator.fit(frame) if labels is None else estimator.fit(frame, labels)
     seconds = time.perf_counter() - start
     classes = None
     if labels is not None:
         counted = dict(labels.drop_nulls().value_counts().iter_rows())
         classes = {str(label): counted.get(label, 0) for label in estimator.classes_.tolist()}
     return estimator, {
-        "model": type(estimator).__name__,
+        "model": name_model(estimator),
         "why": why,
         "rows": frame.height,
         "missing_cells": count_missing(frame),
@@ -84,6 +98,7 @@ def fit_stream(
     plan: Plan, path: str, target: str | None, kinds: list[str] | None
 ) -> tuple[Any, dict[str, Any]]:
     """The same for a file that is read block by block."""
+    from fabula.report.parameters import name_model
     from fabula.tables import scan_table
 
     if plan.model == "auto":
@@ -109,7 +124,7 @@ def fit_stream(
     columns = [estimator.encoding_.schema[name] for name in estimator.columns_.names]
     classes = None if target is None else _count_labels(scan, target, estimator)
     return estimator, {
-        "model": type(estimator).__name__,
+        "model": name_model(estimator),
         "why": None,
         "rows": scan.n_rows,
         "missing_cells": sum(column.n_missing or 0 for column in columns),
@@ -119,6 +134,23 @@ def fit_stream(
         "mean_log_density": None,
         **_of_the_fit(estimator, seconds),
     }
+
+
+def _choose(
+    plan: Plan, frame: pl.DataFrame, labels: pl.Series | None, encoding: TableEncoding, say: Any
+) -> tuple[Any, str]:
+    """The model that held-out rows speak for, fitted to all rows, and why."""
+    from fabula.evaluation import choose_model
+
+    choice = choose_model(
+        frame,
+        labels,
+        encoding=encoding,
+        time_budget=plan.time_budget,
+        random_state=plan.seed or 0,
+        on_progress=lambda name, done, of: say(f"{name}, {done} of {of}"),
+    )
+    return choice.estimator, choice.why
 
 
 def _count_labels(scan: Any, target: str, estimator: Any) -> dict[str, int]:

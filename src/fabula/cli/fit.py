@@ -77,6 +77,10 @@ def fit(
             "out."
         ),
     ] = None,
+    time_budget: Annotated[
+        float | None,
+        Parameter(help="Seconds after which auto tries nothing further; no limit by default."),
+    ] = None,
     stream: Annotated[
         bool,
         Parameter(
@@ -119,9 +123,15 @@ def fit(
         )
     if calibrate is not None and target is None:
         raise UsageError("--calibrate is for the probabilities of classes: see --target.")
+    if model == "auto" and (components is not None or settings):
+        raise UsageError(
+            "--components and --set are about one kind of model: say which, with --model."
+        )
+    if time_budget is not None and model != "auto":
+        raise UsageError("--time-budget is for --model auto, which tries several.")
     if components is not None and components < 1:
         raise UsageError(f"--components is {components}, expected 1 or more.")
-    plan = Plan(model, components, calibrate, seed, tuple(settings or ()))
+    plan = Plan(model, components, calibrate, time_budget, seed, tuple(settings or ()))
     with limited_threads(threads):
         import fabula.estimators  # noqa: F401 - so that its loading does not count as fitting
 
@@ -139,8 +149,8 @@ def fit(
                 table = drop_columns(reading.read(data), drop)
                 frame, labels = split_target(table, target)
                 encoding = _encoding(frame, target, schema, kind)
-            with working("Fitting"):
-                estimator, summary = fit_table(plan, frame, labels, encoding)
+            with working("Fitting") as say:
+                estimator, summary = fit_table(plan, frame, labels, encoding, say)
     notes = {
         "target": target,
         "data": "standard input" if data == "-" else os.path.basename(data),

@@ -6,6 +6,9 @@ Every message is one paragraph. The command line prints it as it stands and leav
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 __all__ = [
     "CannotAnswerError",
     "ConvergenceWarning",
@@ -14,6 +17,7 @@ __all__ = [
     "FabulaWarning",
     "FileFormatError",
     "UsageError",
+    "warn",
 ]
 
 
@@ -58,3 +62,12 @@ class FabulaWarning(UserWarning):
 
 class ConvergenceWarning(FabulaWarning):
     """A fit stopped at its iteration limit before it met its tolerance."""
+
+
+def warn(message: str, category: type[Warning] = FabulaWarning) -> None:
+    """Warn at the line outside fabula that asked for what the warning is about."""
+    package = __name__.partition(".")[0] + "."
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and f"{frame.f_globals['__name__']}.".startswith(package):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level + 1)

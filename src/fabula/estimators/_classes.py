@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any, Self
 
@@ -10,10 +9,11 @@ import numpy as np
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fabula.core.arrays import Codes, FloatArray
-from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
 from fabula.estimators._files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
 from fabula.estimators._questions import ClassQuestions
 from fabula.estimators._table import adopt_columns, adopt_encoding, read_target
+from fabula.families import Product
 from fabula.families.base import Family
 from fabula.learning import fitting
 from fabula.learning.em import Report
@@ -29,6 +29,10 @@ class ClassModel(ClassQuestions):
     tol: float
     priors: Any
     report_: Report
+    # What one pass over the data left, for further pieces; files do not keep it.
+    _statistics: MixtureStatistics | None = None
+    _bank: Any = None
+    _prior: Any = None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -161,6 +165,12 @@ class ClassModel(ClassQuestions):
         """
         first = not hasattr(self, "story_")
         self._check_parameters()
+        if not first and self._statistics is None:
+            raise UsageError(
+                "This model cannot take one more piece of data: it was loaded from a file, built "
+                "from parameters, or fitted by EM, and so has no sums to add to. Fit it anew, or "
+                "keep the one that partial_fit made."
+            )
         x = self._read(X, reset=first, kinds=getattr(self, "kinds", None))
         if first:
             labels, known = read_target(y, int(x.shape[0]), classes=classes)
@@ -216,6 +226,11 @@ class ClassModel(ClassQuestions):
             )
         if self.columns_ != other.columns_:
             raise UsageError("The models were fitted to different columns or levels.")
+        if _kinds_of(self._bank) != _kinds_of(other._bank):
+            raise UsageError(
+                "The models chose different families for the same column, so their sums do not "
+                "add up. Name the families (families={column: name}) in both."
+            )
         merged = copy.copy(self)
         merged._accumulate(
             Mixture(np.full(len(self.classes_), -np.log(len(self.classes_))), self._bank),
@@ -271,12 +286,11 @@ class ClassModel(ClassQuestions):
         self.converged_ = report.converged
         self._refresh()
         if not report.converged:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} stopped before it converged ({report.reason} after "
                 f"{report.n_iterations} iterations). Raise max_iter, or tol={self.tol} if the "
                 "trace in report_ has gone flat.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _refresh(self) -> None:
@@ -321,3 +335,10 @@ class ClassModel(ClassQuestions):
             raise UsageError("priors must not be negative and must sum to 1.")
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(priors / priors.sum()))
+
+
+def _kinds_of(bank: Any) -> Any:
+    """The families of a bank and the columns they have."""
+    if not isinstance(bank, Product):
+        return type(bank).__name__
+    return [type(part).__name__ for part in bank.parts], bank.columns

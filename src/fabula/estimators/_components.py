@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any, Self
 
@@ -11,7 +10,7 @@ from sklearn.base import DensityMixin
 from sklearn.utils.validation import _check_sample_weight
 
 from fabula.core.arrays import FloatArray
-from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
 from fabula.estimators._files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
 from fabula.estimators._questions import TableQuestions, generator_of
 from fabula.estimators._table import adopt_encoding
@@ -209,12 +208,11 @@ class ComponentModel(DensityMixin, TableQuestions):
         self.lower_bounds_ = list(report.trace)
         self._refresh()
         if not report.converged:
-            warnings.warn(
+            warn(
                 f"{type(self).__name__} stopped before it converged ({report.reason} after "
                 f"{report.n_iterations} iterations): raise max_iter={self.max_iter} or "
                 f"tol={self.tol}, or try other starts (n_init, init_params).",
                 ConvergenceWarning,
-                stacklevel=3,
             )
 
     def _refresh(self) -> None:

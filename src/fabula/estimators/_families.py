@@ -53,20 +53,25 @@ _ROWS_TO_CHOOSE = 20_000
 def choose_families(
     fields: Sequence[Field],
     x: Any,
-    wanted: str | Mapping[Any, str] | None,
+    wanted: str | Mapping[Any, str | Family] | None,
     responsibilities: Callable[[slice | np.ndarray], FloatArray],
-) -> list[str]:
+) -> list[str | Family]:
     """The name of a family for each encoded column.
 
     ``wanted`` is the name of one family for every column of numbers, a mapping from columns to
     names, or "auto": for each column of numbers the family under which it is most probable, given
     the classes as far as they are known.
     """
-    names = [_DEFAULTS[field.kind] for field in fields]
+    names: list[str | Family] = [_DEFAULTS[field.kind] for field in fields]
     if isinstance(wanted, str) and wanted != "auto":
         _check_name(wanted)
         return [wanted if f.kind in _CANDIDATES else n for f, n in zip(fields, names, strict=True)]
     asked = dict(wanted) if isinstance(wanted, Mapping) else {}
+    if wanted is not None and not isinstance(wanted, str | Mapping):
+        raise UsageError(
+            "families must be 'auto', the name of a family or a mapping from columns to families, "
+            f"not {wanted!r}."
+        )
     known = {field.column for field in fields} | {str(field.column) for field in fields}
     for column, name in asked.items():
         _check_name(name)
@@ -114,26 +119,42 @@ def _best_family(field: Field, cells: FloatArray, shares: FloatArray) -> str:
     return best
 
 
-def product_template(fields: Sequence[Field], names: Sequence[str]) -> Family:
+def product_template(fields: Sequence[Field], names: Sequence[str | Family]) -> Family:
     """A bank of one member over all columns, columns of one family side by side in one part."""
     groups: dict[Any, list[int]] = {}
     for j, (field, name) in enumerate(zip(fields, names, strict=True)):
         _check_fit(field, name)
         # Each column of text counts its own words, so each is a part of its own.
-        key = (name, field.column) if name == "multinomial" else (name, None)
-        groups.setdefault(key, []).append(j)
-    parts = tuple(_TEMPLATES[key[0]]([fields[j] for j in group]) for key, group in groups.items())
+        alone = isinstance(name, Family) or name == "multinomial"
+        kind = name if isinstance(name, str) else id(name)
+        groups.setdefault((kind, field.column if alone else None), []).append(j)
+    parts = tuple(
+        _template_of(names[group[0]], [fields[j] for j in group]) for group in groups.values()
+    )
     if len(parts) == 1:
         return parts[0]
     return families.Product(parts, tuple(tuple(group) for group in groups.values()))
 
 
-def _check_name(name: str) -> None:
+def _template_of(name: str | Family, fields: list[Field]) -> Family:
+    return name if isinstance(name, Family) else _TEMPLATES[name](fields)
+
+
+def _check_name(name: str | Family) -> None:
+    if isinstance(name, Family):
+        if (name.n_members, name.n_columns) != (1, 1):
+            raise UsageError(
+                f"A family for one column must be a bank of one member over one column, to start "
+                f"from; {type(name).__name__} has {name.n_members} members over {name.n_columns}."
+            )
+        return
     if name not in _TEMPLATES:
         raise UsageError(f"There is no family {name!r}; choose one of {', '.join(FAMILY_NAMES)}.")
 
 
-def _check_fit(field: Field, name: str) -> None:
+def _check_fit(field: Field, name: str | Family) -> None:
+    if isinstance(name, Family):
+        return  # whoever brings a family knows what it is for
     codes = field.kind in ("category", "boolean")
     fits = {
         "categorical": codes,

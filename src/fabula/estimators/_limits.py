@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fabula.core.errors import DataError, UsageError
+from fabula.core.words import count
 from fabula.families.base import Family, UnivariateColumns
 from fabula.questions.walk import walk
 
@@ -74,8 +75,8 @@ def refuse_impossible_cells(bank: Family, x: Any, names: list[Any]) -> None:
         if np.isneginf(column.log_prob(dense[:, [j]])).all():
             raise DataError(
                 f"Column {names[j]!r}, row {row + 1} (counting from 1): {dense[0, j]:g} is "
-                f"impossible for the family {type(part[0]).__name__}; {len(impossible)} rows have "
-                "such cells. Choose another family for the column with families={...}, or write "
+                f"impossible for the family {type(part[0]).__name__} "
+                f"({count(len(impossible), 'row')} of this kind). Choose another family for the column with families={...}, or write "
                 "NaN where the value is missing."
             )
     raise DataError(

@@ -13,9 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
+from fabula.core.regions import OneOf
 from fabula.estimators._table import TableEstimator
 from fabula.questions import classify, contribute, impute, score
 from fabula.questions.decide import Decisions, decide
+from fabula.structures.mixture import Mixture
 
 __all__ = ["ClassQuestions", "TableQuestions", "generator_of", "read_prior", "wants_estimate"]
 
@@ -158,10 +160,11 @@ class TableQuestions(TableEstimator):
             random_state = getattr(self, "random_state", None)
         rng = generator_of(random_state)
         if given:
-            rows, members, effective = self.story_.sample_given(n_samples, self._given(given), rng)
+            condition = self._given(given)
+            rows, members, effective = self.story_.sample_given(n_samples, condition, rng)
             self.effective_sample_size_ = effective
-        else:
-            rows, members = self.story_.sample(n_samples, rng)
+            return self._give(rows, condition=condition), self._name_members(members)
+        rows, members = self.story_.sample(n_samples, rng)
         return self._give(rows), self._name_members(members)
 
     def _name_members(self, members: np.ndarray) -> np.ndarray:
@@ -188,7 +191,7 @@ class TableQuestions(TableEstimator):
             A column does not exist or stands twice, or there is none.
         """
         check_is_fitted(self, "story_")
-        if isinstance(columns, str) or not len(columns):
+        if isinstance(columns, str | int | np.integer) or not len(columns):
             raise UsageError("columns must be a list with at least one column.")
         encoded = [j for name in columns for j in self.columns_.find(name)]
         if len(set(encoded)) < len(encoded):
@@ -229,6 +232,7 @@ class TableQuestions(TableEstimator):
         """
         check_is_fitted(self, "story_")
         encoded = self._given(given)
+        self._check_sets(encoded)
         story, log_prob = self.story_.condition(encoded)
         if story is None:
             raise CannotAnswerError(
@@ -242,6 +246,18 @@ class TableQuestions(TableEstimator):
         )
         model.log_condition_ = float(log_prob)
         return model
+
+    def _check_sets(self, given: Mapping[int, Any]) -> None:
+        """A set of values of a column that depends on others has no density to speak of."""
+        family = getattr(self.story_, "family", None)
+        for j, value in given.items():
+            if isinstance(value, OneOf) and family is not None and not family.univariate_part(j):
+                raise CannotAnswerError(
+                    f"condition on a set of values of {self.columns_.fields[j].column!r}",
+                    type(self).__name__,
+                    "the column depends on the others; give one value or an interval (low, high)",
+                    ("NaiveBayes", "MixtureModel"),
+                )
 
     def _with_story(self, story: Any, encoded: list[int]) -> Self:
         """A copy that tells another story, over the given encoded columns."""
@@ -261,6 +277,8 @@ class TableQuestions(TableEstimator):
                 tuple(replace(field, column=j) for j, field in enumerate(model.columns_.fields))
             )
         model.n_features_in_ = len(model.columns_.names)
+        never_seen = getattr(self, "empty_columns_", [])
+        model.empty_columns_ = [i for i, j in enumerate(encoded) if j in never_seen]
         model._refresh()
         return model
 
@@ -303,10 +321,6 @@ class TableQuestions(TableEstimator):
         leave out (Rubin 1987, Multiple Imputation for Nonresponse in Surveys, chapter 4).
         """
         x = self._read(X)
-        if hasattr(x, "toarray"):
-            raise CannotAnswerError(
-                "impute", type(self).__name__, "a missing text says nothing of which words it had"
-            )
         rng = generator_of(
             getattr(self, "random_state", None) if random_state is None else random_state
         )
@@ -314,17 +328,35 @@ class TableQuestions(TableEstimator):
             raise UsageError("n_draws goes with how='draw': every other answer is always the same.")
         if n_draws is not None and n_draws < 1:
             raise UsageError(f"n_draws must be at least 1, not {n_draws}.")
-        levels = self.columns_.levels
+        story, told = self.story_, None
+        numbers = [j for j, field in enumerate(self.columns_.fields) if field.word is None]
+        columns = self.columns_.keep(numbers)
+        if hasattr(x, "toarray"):
+            # Words speak of the other columns, but no one can say which words a lost text had.
+            if not isinstance(story, Mixture) or not numbers:
+                raise CannotAnswerError(
+                    "impute",
+                    type(self).__name__,
+                    "text tells of other columns; it cannot be filled in",
+                )
+            told = story.posterior(x)[1]
+            story, x = story.marginal(numbers), x[:, numbers].toarray()
         filled = [
-            impute.impute(self.story_, x, how, levels=levels, rng=rng)  # type: ignore[arg-type]
+            impute.impute(story, x, how, levels=columns.levels, rng=rng, told=told)  # type: ignore[arg-type]
             for _ in range(n_draws or 1)
         ]
         tables = [self._give_completed(X, x, rows) for rows in filled]
         return tables[0] if n_draws is None else tables
 
     def _give_completed(self, X: Any, x: FloatArray, filled: FloatArray) -> Any:
+        never_seen = getattr(self, "empty_columns_", [])
+        if never_seen:
+            filled[:, never_seen] = np.where(np.isnan(x), np.nan, filled)[:, never_seen]
         if self.encoding_ is None:
             return filled
+        if self.encoding_.is_sparse:
+            n_words = self.encoding_.n_columns - filled.shape[1]
+            filled = np.concatenate([filled, np.zeros((len(filled), n_words))], axis=1)
         return self.encoding_.fill_missing(X, filled)
 
     # Classes or components --------------------------------------------------------------------

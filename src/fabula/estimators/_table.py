@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fabula.core.arrays import Codes, FloatArray
-from fabula.core.errors import CannotAnswerError, DataError, UsageError
+from fabula.core.errors import CannotAnswerError, DataError, UsageError, warn
 from fabula.core.regions import Interval, OneOf, Region
+from fabula.core.words import count
 from fabula.tables.encoding import Field, TableEncoding
 
 __all__ = [
@@ -27,6 +28,23 @@ __all__ = [
 
 # Beyond this, somebody who hands in a sparse matrix does not want it dense.
 _MOST_BYTES_MADE_DENSE = 2 * 2**30
+
+_CLASSIFIERS = (
+    "NaiveBayes",
+    "LinearDiscriminantAnalysis",
+    "QuadraticDiscriminantAnalysis",
+    "GenerativeClassifier",
+)
+# Questions that some estimators do not have, why, and which do.
+_ELSEWHERE = {
+    name: ("it knows no classes, only hidden components", _CLASSIFIERS)
+    for name in ("decide", "decisions", "with_prior", "contributions", "predict_log_proba")
+}
+_ELSEWHERE["partial_fit"] = (
+    "what a row says depends on the final parameters",
+    ("NaiveBayes", "LinearDiscriminantAnalysis", "QuadraticDiscriminantAnalysis"),
+)
+_ELSEWHERE["merge"] = _ELSEWHERE["partial_fit"]
 
 _FRAME_PACKAGES = ("pandas", "polars", "pyarrow")
 
@@ -95,6 +113,13 @@ class TableEstimator(BaseEstimator):
     _numeric_only = False
     _accepts_sparse = False
 
+    def __getattr__(self, name: str) -> Any:
+        # Only reached where the estimator has no such attribute.
+        if name in _ELSEWHERE:
+            why, instead = _ELSEWHERE[name]
+            raise CannotAnswerError(name, type(self).__name__, why, instead)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     # Files ------------------------------------------------------------------------------------
 
     def to_state(self) -> dict[str, Any]:
@@ -155,14 +180,7 @@ class TableEstimator(BaseEstimator):
             return self._read_frame(X, reset, kinds)
         if not reset and getattr(self, "encoding_", None) is not None:
             return self._read_array_as_frame(X)
-        x = validate_data(
-            self,
-            X,
-            reset=reset,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite=False,  # infinities are refused below, by row and column
-            accept_sparse="csr" if self._accepts_sparse else False,
-        )
+        x = self._validate(X, reset)
         if hasattr(x, "indptr"):
             x = self._read_sparse(x)
         if reset:
@@ -170,7 +188,26 @@ class TableEstimator(BaseEstimator):
             self.container_ = "numpy"
             kinds = dict(kinds or {}) if not hasattr(x, "indptr") else _ALL_WORDS
             self.columns_ = Columns(tuple(_array_fields(x, kinds)))
+            self.empty_columns_ = _empty_columns(x)
         return _refuse_infinities(x, self)
+
+    def _validate(self, X: Any, reset: bool) -> Any:
+        try:
+            return validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=[np.float64, np.float32],
+                ensure_all_finite=False,  # infinities are refused later, by row and column
+                accept_sparse="csr" if self._accepts_sparse else False,
+            )
+        except ValueError as error:
+            if "could not convert string" not in str(error):
+                raise
+            raise DataError(
+                f"The array holds text ({error}). Hand in a data frame (pandas, polars or "
+                "pyarrow), whose columns may hold numbers, categories, dates and text."
+            ) from None
 
     def _read_sparse(self, x: Any) -> Any:
         """Counts of words stay sparse; any other family needs every cell."""
@@ -238,11 +275,33 @@ class TableEstimator(BaseEstimator):
 
     # Giving back ------------------------------------------------------------------------------
 
-    def _give(self, x: FloatArray, container: str | None = None) -> Any:
-        """Rows in the form of the data the estimator was fitted on."""
+    def _give(self, x: FloatArray, condition: Mapping[int, float | Region] | None = None) -> Any:
+        """Rows in the form of the data the estimator was fitted on.
+
+        Columns that a condition is about keep to the condition, whatever range was seen before.
+        """
         if self.encoding_ is None:
             return x
-        return self.encoding_.decode(x, like=container or self.container_)
+        for j, n_levels in self.columns_.levels.items():
+            # A family of numbers may have drawn what lies between two codes.
+            x[:, j] = np.clip(np.rint(x[:, j]), 0, n_levels)
+        given = condition or {}
+        for j, region in given.items():
+            x[:, j] = self._on_grid(j, x[:, j], region)
+        exact = [self.columns_.fields[j].column for j in given]
+        return self.encoding_.decode(x, like=self.container_, exact=exact)
+
+    def _on_grid(self, j: int, values: FloatArray, region: float | Region) -> FloatArray:
+        """Values rounded as the column is written, as far as the condition allows."""
+        assert self.encoding_ is not None
+        column = self.encoding_.schema[self.columns_.fields[j].column]
+        if not isinstance(region, Interval) or column.levels or column.decimals is None:
+            return values
+        step = 10.0**-column.decimals
+        rounded = np.round(values, column.decimals)
+        rounded = np.where(rounded < region.low, np.ceil(region.low / step) * step, rounded)
+        rounded = np.where(rounded > region.high, np.floor(region.high / step) * step, rounded)
+        return np.where(region.contains(rounded), rounded, values)
 
     # Columns ----------------------------------------------------------------------------------
 
@@ -252,6 +311,7 @@ class TableEstimator(BaseEstimator):
             raise UsageError("A condition needs at least one column: {column: value}.")
         out: dict[int, float | Region] = {}
         for name, value in given.items():
+            self._check_modelled(name)
             places = self.columns_.find(name)
             field = self.columns_.fields[places[0]]
             if len(places) > 1 or field.word is not None:
@@ -260,6 +320,17 @@ class TableEstimator(BaseEstimator):
                 )
             out[places[0]] = self._encode_condition(field, value)
         return out
+
+    def _check_modelled(self, name: Any) -> None:
+        """Say so where a column is known but has no part in the model."""
+        if self.encoding_ is None or name in self.columns_.places:
+            return
+        if name in self.encoding_.schema:
+            kind = self.encoding_.schema[name].kind
+            raise UsageError(
+                f"Column {name!r} is of the kind {kind} and has no part in the model: nothing can "
+                "be asked of it."
+            )
 
     def _encode_condition(self, field: Field, value: Any) -> float | Region:
         if isinstance(value, Interval | OneOf):
@@ -327,6 +398,7 @@ def adopt_columns(estimator: Any, n_columns: int) -> None:
     estimator.n_features_in_ = n_columns
 
 
+_ARRAY_KINDS = ("continuous", "count", "category", "boolean")
 _ALL_WORDS = {None: "words"}
 
 
@@ -336,20 +408,45 @@ def _array_fields(x: Any, kinds: dict[Any, Any]) -> list[Field]:
         # The words of one text are one column of the table, as they are in a data frame.
         return [Field("words", "text", 0, str(j)) for j in range(x.shape[1])]
     fields = []
+    for column, kind in kinds.items():
+        if kind not in _ARRAY_KINDS:
+            raise UsageError(
+                f"kinds: column {column!r} is said to be {kind!r}; in an array a column can be "
+                f"{', '.join(_ARRAY_KINDS)}. Text and dates need a data frame."
+            )
+        if not isinstance(column, int | np.integer) or not 0 <= column < x.shape[1]:
+            raise UsageError(
+                f"kinds: there is no column {column!r}; the columns of an array are 0 to "
+                f"{x.shape[1] - 1}."
+            )
     for j in range(x.shape[1]):
         kind = kinds.get(j, "continuous")
         n_levels = 0
-        if kind in ("category", "boolean"):
+        if kind in ("category", "boolean", "count"):
             cells = x[:, j]
             seen = cells[~np.isnan(cells)]
             if np.any(seen != np.floor(seen)) or np.any(seen < 0):
                 raise DataError(
-                    f"Column {j} was said to be a {kind}, so its cells must be codes 0, 1, 2, …; "
-                    f"it holds {seen[(seen != np.floor(seen)) | (seen < 0)][0]!r}."
+                    f"Column {j} was said to be a {kind}, so its cells must be 0, 1, 2, …; "
+                    f"it holds {seen[(seen != np.floor(seen)) | (seen < 0)][0]:g}."
                 )
-            n_levels = 2 if kind == "boolean" else int(seen.max(initial=0)) + 1
+            levels = {"boolean": 2, "category": int(seen.max(initial=0)) + 1}
+            n_levels = levels.get(kind, 0)
         fields.append(Field(j, kind, n_levels))
     return fields
+
+
+def _empty_columns(x: Any) -> list[int]:
+    """Columns of an array without a single value: all that could be said of them is made up."""
+    if hasattr(x, "indptr") or not np.isnan(x.sum()):
+        return []
+    empty = np.flatnonzero(np.isnan(x).all(axis=0)).tolist()
+    if empty:
+        warn(
+            f"{count(len(empty), 'column')} of the array ({', '.join(map(str, empty[:10]))}) hold "
+            "no value at all: they say nothing of any row, and impute leaves them missing."
+        )
+    return empty
 
 
 def _frame_names(X: Any) -> list[Any]:
@@ -393,11 +490,26 @@ def read_target(
 
     if y is None:
         raise UsageError("requires y to be passed, but the target y is None.")
+    if type(y).__module__.startswith("pyarrow"):
+        y = np.array(y.to_pylist(), dtype=object)
     values = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
+    if values.dtype.kind in "US" and isinstance(y, list | tuple):
+        # numpy makes strings of what stands beside strings: NaN and -1 would become classes.
+        values = np.asarray(y, dtype=object)
+    if values.dtype.kind in "Mm":
+        raise DataError(
+            "The labels in y are dates, of which almost every row may have its own; make them "
+            "text if each is meant to be a class."
+        )
     values = column_or_1d(values, warn=True)
     if len(values) != n:
         raise DataError(f"X and y have inconsistent numbers of samples: [{n}, {len(values)}].")
     missing = _is_missing(values)
+    if values.dtype == object and any(isinstance(value, str) for value in values.tolist()):
+        # Beside names of classes, the number -1 can only mean that there is none.
+        missing |= np.array(
+            [not isinstance(v, str) and v == unlabelled for v in values.tolist()], dtype=bool
+        )
     present = values[~missing]
     if present.dtype == object and len(present):
         kinds = {type(value) for value in present.tolist()}
@@ -411,7 +523,7 @@ def read_target(
     labels, inverse = np.unique(present, return_inverse=True)
     codes = np.full(n, -1, dtype=np.intp)
     codes[~missing] = inverse.reshape(-1)
-    if classes is None and len(labels) > 2 and labels.dtype.kind in "if" and unlabelled in labels:
+    if classes is None and len(labels) != 2 and labels.dtype.kind in "if" and unlabelled in labels:
         place = int(np.flatnonzero(labels == unlabelled)[0])
         codes = np.where(codes == place, -1, codes - (codes > place))
         labels = np.delete(labels, place)

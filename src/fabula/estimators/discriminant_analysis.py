@@ -14,6 +14,7 @@ from fabula.core.errors import UsageError
 from fabula.estimators._classes import ClassModel
 from fabula.estimators._limits import refuse_hopeless_covariances
 from fabula.families.base import Family
+from fabula.families.normal_diagonal import NormalDiagonal, widening
 from fabula.families.priors import CovariancePrior, ledoit_wolf_strength, oas_strength
 from fabula.learning.fitting import has_missing
 from fabula.persistence.registry import storable
@@ -141,12 +142,13 @@ class LinearDiscriminantAnalysis(
     def _family_prior(self, x: Any, known: Codes, weights: FloatArray | None, bank: Family) -> Any:
         rows, row_weights, spread, _ = _within_classes(x, known, weights, len(self.classes_))
         strength = self._strength(rows, row_weights, spread)
-        floor = _floor(bank)
-        return CovariancePrior(strength, strength * spread**2 + floor)
+        return CovariancePrior(strength, strength * spread**2 + _trace(bank), _floor(bank, spread))
 
     def _refresh(self) -> None:
         super()._refresh()
         family = getattr(self.story_, "family", None)
+        for name in ("means_", "covariance_", "xbar_", "coef_", "intercept_"):
+            vars(self).pop(name, None)
         if not isinstance(family, families.NormalTied):
             return  # a truncated story has no linear form
         self.means_ = family.means
@@ -167,7 +169,7 @@ class LinearDiscriminantAnalysis(
         With more than two classes the scores are log p(class, row) up to what the row shares.
         """
         x = self._read(X)
-        if np.isnan(x).any():
+        if not hasattr(self, "coef_") or np.isnan(x).any():
             joint = self.predict_joint_log_proba(X)
             return joint[:, 1] - joint[:, 0] if len(self.classes_) == 2 else joint
         scores = x @ self.coef_.T + self.intercept_
@@ -179,11 +181,14 @@ class LinearDiscriminantAnalysis(
         if not hasattr(self, "coef_") or np.isnan(x.sum()):
             return classify.class_probabilities(self.story_, x)
 
-        # Complete rows need no densities: what the classes share cancels, and the rest is linear.
+        # Complete rows need no densities: what the classes share cancels, and the rest is linear,
+        # taken about the mean of all classes, where it keeps its digits.
+        centred = self.means_ - self.xbar_
+        directions = np.linalg.solve(self.covariance_, centred.T).T
+        constants = self.story_.log_weights - 0.5 * (directions * centred).sum(axis=1)
+
         def ask(block: Block) -> FloatArray:
-            scores = (self.coef_ @ block.x.T).T + self.intercept_
-            if len(self.classes_) == 2:
-                scores = np.stack([np.zeros(len(scores)), scores[:, 0]]).T
+            scores = (directions @ (block.x - self.xbar_).T).T + constants
             return normalise(scores, self.story_.log_weights)[1]
 
         return walk(x, ask, width=x.shape[1])
@@ -335,15 +340,17 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
             squares = row_weights[mine] @ rows[mine] ** 2
             spread = np.sqrt((squares + pooled**2) / (n + 1.0))
             strengths[c] = self._strength(rows[mine], row_weights[mine], spread)
-            scatters[c] = np.diag(strengths[c] * spread**2 + _floor(bank))
+            scatters[c] = np.diag(strengths[c] * spread**2 + _trace(bank))
             if n < 2 and self.shrinkage is not None:
                 strengths[c] += 1.0
                 scatters[c] += np.diag(pooled**2)
-        return CovariancePrior(strengths, scatters)
+        return CovariancePrior(strengths, scatters, _floor(bank, pooled))
 
     def _refresh(self) -> None:
         super()._refresh()
         family = getattr(self.story_, "family", None)
+        for name in ("means_", "covariances_"):
+            vars(self).pop(name, None)
         if isinstance(family, families.NormalFull):
             self.means_ = family.means
             self.covariances_ = family.covariances
@@ -370,11 +377,15 @@ def _read_shrinkage(shrinkage: Any) -> str | float | None:
     )
 
 
-def _floor(bank: Family) -> FloatArray:
-    """A trace of scatter (d,) that keeps covariances from being singular: 1e-9 of the spread."""
-    covariance = bank._covariances[0]  # type: ignore[attr-defined]
-    variances = np.diagonal(covariance).copy()
-    return np.asarray(1e-9 * np.maximum(variances, 1e-12 * max(float(variances.max()), 1e-12)))
+def _trace(bank: Any) -> FloatArray:
+    """A trace of scatter (d,) that keeps covariances from being singular."""
+    return np.asarray(1e-9 * np.diagonal(bank._covariances[0]))
+
+
+def _floor(bank: Any, spread: FloatArray) -> FloatArray:
+    """Smallest variance (d,) of columns that never change within the classes; 0 for others."""
+    within = NormalDiagonal(bank.means[:1], np.maximum(spread**2, 1e-300)[None])
+    return widening(within)[0]
 
 
 def _within_classes(

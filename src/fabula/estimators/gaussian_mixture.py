@@ -222,6 +222,7 @@ class GaussianMixture(ComponentModel):
     def _refresh(self) -> None:
         super()._refresh()
         family = getattr(self.story_, "family", None)
+        vars(self).pop("means_", None)
         if family is None:
             return  # a truncated story has no normal components
         self.means_ = family.means

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import _check_sample_weight
 
 from fabula.core.blocks import ArrayBlocks
-from fabula.core.errors import ConvergenceWarning, DataError, UsageError
+from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
 from fabula.estimators._families import choose_families
 from fabula.estimators._questions import ClassQuestions
 from fabula.estimators._table import is_frame, read_target, take_rows
@@ -123,7 +123,7 @@ class GenerativeClassifier(ClassQuestions):
             weights = _check_sample_weight(
                 sample_weight, x, dtype=np.float64, ensure_non_negative=True
             )
-        inner = self._with_common_families(inner, x, known)
+        inner = self._with_common_families(inner, x, known, weights)
         self.estimators_ = [
             self._fit_class(inner, X, x, np.flatnonzero(known == c), weights, label)
             for c, label in enumerate(self.classes_.tolist())
@@ -148,7 +148,7 @@ class GenerativeClassifier(ClassQuestions):
         self._refresh()
         return self
 
-    def _with_common_families(self, inner: Any, x: Any, known: np.ndarray) -> Any:
+    def _with_common_families(self, inner: Any, x: Any, known: np.ndarray, weights: Any) -> Any:
         """The model with the family of each column chosen from all classes together.
 
         Chosen class by class, a column might be gamma in one, where it is never 0, and normal in
@@ -158,7 +158,8 @@ class GenerativeClassifier(ClassQuestions):
             return inner
 
         def shares(rows: Any) -> np.ndarray:
-            return (known[rows][:, None] == np.arange(len(self.classes_))).astype(np.float64)
+            labelled = (known[rows][:, None] == np.arange(len(self.classes_))).astype(np.float64)
+            return labelled if weights is None else labelled * weights[rows][:, None]
 
         fields = self.columns_.fields
         names = choose_families(fields, x, "auto", shares)
@@ -183,7 +184,11 @@ class GenerativeClassifier(ClassQuestions):
         mine_weights = None if weights is None else weights[rows]
         if mine_weights is not None and not mine_weights.any():
             mine_weights = None  # the class counts nothing: its prior is 0, whatever it looks like
-        model.fit(mine, sample_weight=mine_weights)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model.fit(mine, sample_weight=mine_weights)
+        for one in caught:
+            warn(f"Class {label!r}: {one.message}", one.category)
         return model
 
     def _log_weights(self, counts: np.ndarray) -> np.ndarray:
@@ -214,11 +219,10 @@ class GenerativeClassifier(ClassQuestions):
             tol=self.tol,
         )
         if not report.converged:
-            warnings.warn(
+            warn(
                 f"GenerativeClassifier stopped before it converged ({report.reason} after "
                 f"{report.n_iterations} iterations): raise max_iter={self.max_iter} or tol.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         for model, learned in zip(self.estimators_, story.stories, strict=True):
             model.story_ = learned

@@ -190,7 +190,8 @@ def _choose_classifier(
         raise DataError(f"No model could be fitted to this table. {failures}")
     chosen = comparison[name]
     entered, _ = choose_contestants(_storytellers(smaller, seed), smaller, seed)
-    estimator = next(c.estimator for c in entered if chosen.name.startswith(c.name))
+    plain = chosen.name.removesuffix(f" + {chosen.calibration}")
+    estimator = next(c.estimator for c in entered if c.name == plain)
     if chosen.calibration is not None:
         estimator = Calibrated(estimator, chosen.calibration, random_state=seed)
     fitted = problem.prepare(clone(estimator))
@@ -246,7 +247,8 @@ def _told(
 ) -> Iterator[str]:
     yield comparison.verdict["chosen"].text.replace("Use ", "Chose ", 1)
     if np.isfinite(chosen.log_density):
-        yield f"It gives a held-out row with its class a log density of {chosen.log_density:.4g} nats."
+        density = f"{chosen.log_density:.4g}"
+        yield f"It gives a held-out row with its class a log density of {density} nats."
     if smaller.n_rows < problem.n_rows:
         yield (
             f"The choice rests on {smaller.n_rows:,} of {problem.n_rows:,} rows; the model was "

@@ -15,7 +15,7 @@ from fabula.core.errors import UsageError
 from fabula.estimators._calibration_maps import METHODS
 from fabula.evaluation.contestants import Contestant, Kind, Skipped, choose_contestants
 from fabula.evaluation.differences import Difference, corrected_resampled_difference
-from fabula.evaluation.metrics import Scores, mean_interval, score_predictions
+from fabula.evaluation.metrics import Scores, brier_losses, mean_interval, score_predictions
 from fabula.evaluation.predictions import Floats
 from fabula.evaluation.problems import Fold, Problem, read_problem
 from fabula.evaluation.reliability import ReliabilityCurve, reliability_curve
@@ -51,8 +51,8 @@ class ModelResult(Result):
         Of two models that do equally well, the one with the smaller value is preferred.
     scores : Scores or None
         None where the model failed.
-    fold_losses : (J,)
-        Log loss of each fold, nats per row.
+    fold_losses, fold_briers : (J,)
+        Log loss (nats per row) and Brier score of each fold.
     difference : Difference or None
         Of the log loss to that of the best model, by the corrected test over folds; None for the
         best itself, and where a loss is infinite.
@@ -76,6 +76,7 @@ class ModelResult(Result):
     complexity: float
     scores: Scores | None
     fold_losses: Floats
+    fold_briers: Floats
     difference: Difference | None
     log_density: float
     inverse_temperature: float
@@ -138,15 +139,14 @@ class Comparison(Result):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, numbers and strings for JSON, without the predictions of each row."""
-        whole = dataclasses.replace(
-            self, codes=np.empty(0, dtype=np.intp), held_out={}, classes=tuple(map(str, self.classes))
-        )
-        state = Result.to_dict(whole)
+        nothing = np.empty(0, dtype=np.intp)
+        names = tuple(str(name) for name in self.classes)
+        state = Result.to_dict(dataclasses.replace(self, codes=nothing, held_out={}, classes=names))
         return {name: value for name, value in state.items() if name not in ("codes", "held_out")}
 
     def __str__(self) -> str:
         """The table and the verdict, for people."""
-        header = "model|kind|log loss|95 %|Brier|accuracy|ROC-AUC|ECE|smooth ECE|fit s".split("|")
+        header = list(_HEADER)
         rows = [_text_row(model) for model in self.models if model.scores is not None]
         lines = [_aligned([header, *rows]), "", str(self.verdict)]
         lines += [f"{m.name} failed. {m.failure}" for m in self.models if m.failure is not None]
@@ -310,13 +310,17 @@ def _score(
     groups = None if problem.groups is None else problem.groups[rows]
     results, held_out = [], {}
     for run in runs:
-        scores, losses = None, np.full(len(folds), np.nan)
+        scores = None
+        losses, briers = np.full(len(folds), np.nan), np.full(len(folds), np.nan)
         if run.failure is None:
             log_proba = run.log_proba[rows]
             row_losses = np.full(problem.n_rows, np.nan)
             row_losses[rows] = -log_proba[np.arange(len(rows)), codes] + 0.0
             losses = np.array([row_losses[fold.test].mean() for fold in folds])
             stated = np.exp(log_proba)
+            row_briers = np.full(problem.n_rows, np.nan)
+            row_briers[rows] = brier_losses(codes, stated)
+            briers = np.array([row_briers[fold.test].mean() for fold in folds])
             held_out[run.name] = stated
             scores = dataclasses.replace(
                 score_predictions(
@@ -325,11 +329,13 @@ def _score(
                 # From the logarithms: 1 - 1e-40 is not certain, but the double nearest to it is 1.
                 log_loss=mean_interval(row_losses[rows], groups=groups),
             )
-        results.append(_result(run, scores, losses, rows))
+        results.append(_result(run, scores, losses, briers, rows))
     return _ranked(results, folds), held_out
 
 
-def _result(run: Run, scores: Scores | None, losses: Floats, rows: np.ndarray) -> ModelResult:
+def _result(
+    run: Run, scores: Scores | None, losses: Floats, briers: Floats, rows: np.ndarray
+) -> ModelResult:
     penalty = 0.0 if run.calibration is None else 0.01 * (1 + METHODS.index(run.calibration))
     return ModelResult(
         name=run.name,
@@ -340,6 +346,7 @@ def _result(run: Run, scores: Scores | None, losses: Floats, rows: np.ndarray) -
         complexity=run.contestant.complexity + penalty,
         scores=scores,
         fold_losses=losses,
+        fold_briers=briers,
         difference=None,
         log_density=float(run.log_joint[rows].mean()),
         inverse_temperature=float(np.mean(run.temperatures)) if run.temperatures else np.nan,
@@ -390,6 +397,10 @@ def _notes(problem: Problem, note: str | None) -> tuple[str, ...]:
     return tuple(notes)
 
 
+_HEADER = (
+    *("model", "kind", "log loss", "95 %", "Brier", "accuracy"),
+    *("ROC-AUC", "ECE", "smooth ECE", "fit s"),
+)
 _MEASURES: tuple[Literal["log_loss", "brier", "accuracy", "roc_auc", "ece", "smooth_ece"], ...] = (
     "log_loss",
     "brier",
@@ -450,4 +461,3 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
         ).rstrip()
         for row in rows
     )
-

@@ -50,9 +50,7 @@ def describe_problem(problem: Problem) -> Traits:
     x = problem.encoded()
     fields = problem.fields
     numbers = [
-        j
-        for j, field in enumerate(fields)
-        if field.word is None and field.kind != "category"
+        j for j, field in enumerate(fields) if field.word is None and field.kind != "category"
     ]
     dense = None if not numbers or len(numbers) > _MOST_COLUMNS else _take(x, numbers)
     missing = 0.0

@@ -229,8 +229,10 @@ def _run(
     if calibrate is not None and calibrate not in METHODS:
         raise UsageError(f"calibrate must be one of {', '.join(METHODS)} or None.")
     methods: tuple[str, ...] = ()
-    if calibrate and contestant.kind == "storyteller" and not hasattr(
-        contestant.estimator, "method"
+    if (
+        calibrate
+        and contestant.kind == "storyteller"
+        and not hasattr(contestant.estimator, "method")
     ):
         methods = (calibrate,)
     inner = calibration_folds(learned, 5, seed)

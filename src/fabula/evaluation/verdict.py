@@ -38,6 +38,7 @@ REASONS: dict[str, str] = {
 
 _STRONG_CORRELATION = 0.2
 _ROWS_PER_COLUMN = 2.0
+_NEGLIGIBLE = 0.05
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Verdict(Result):
     Attributes
     ----------
     chosen : str or None
-        The simplest of the models that are not significantly worse than the best.
+        The simplest of the models that are not significantly worse than the best, and within one
+        standard error or 5 % of its log loss.
     best : str or None
         The model with the smallest log loss.
     reasons : tuple of Reason
@@ -112,8 +114,25 @@ class _Field:
         """Whether the first of the two models is significantly better."""
         return difference.mean < 0 and difference.p_value / 2 < self.alpha
 
-    def worse(self, model: ModelResult, best: ModelResult) -> bool:
-        return self.beats(self.difference(best, model))
+    def equals(self, model: ModelResult, best: ModelResult) -> bool:
+        """Whether a simpler model may stand in for the best.
+
+        It must not be significantly worse. That alone would let a model pass whose few enormous
+        losses drown every difference, so it must also lie within one standard error, or within a
+        twentieth of the loss.
+        """
+        found = self.difference(model, best)
+        if found.mean <= 0:
+            return True
+        if found.p_value / 2 < self.alpha:
+            return False
+        return found.mean <= max(found.standard_error, _NEGLIGIBLE * _loss(best))
+
+    def brier_difference(self, a: ModelResult, b: ModelResult) -> Difference:
+        """Brier score of a less that of b, which no single row can dominate."""
+        return corrected_resampled_difference(
+            a.fold_briers - b.fold_briers, self.n_train, self.n_test
+        )
 
     def best(self, keep: Callable[[ModelResult], bool]) -> ModelResult | None:
         """The model with the smallest loss among those that ``keep`` takes."""
@@ -121,9 +140,7 @@ class _Field:
 
     def plain(self, code: str) -> ModelResult | None:
         """The model of a kind as it is, without a map and with all rows."""
-        return self.best(
-            lambda m: m.code == code and m.calibration is None and not m.labelled_only
-        )
+        return self.best(lambda m: m.code == code and m.calibration is None and not m.labelled_only)
 
 
 def judge(
@@ -152,7 +169,7 @@ def judge(
         return Verdict(None, None, (Reason("no_predictions", text, {}),))
     field = _Field(usable, *sizes, alpha)
     best = usable[0]
-    equal = [m for m in usable if not m.labelled_only and not field.worse(m, best)]
+    equal = [m for m in usable if not m.labelled_only and field.equals(m, best)]
     chosen = min(equal or [best], key=lambda m: (m.complexity, _loss(m)))
     found: list[Reason | None] = [
         _about_choice(field, chosen, best),
@@ -178,7 +195,7 @@ def _about_choice(field: _Field, chosen: ModelResult, best: ModelResult) -> Reas
         others = [m for m in field.models if m.complexity < chosen.complexity]
         text += f", the best of {n}"
         if others:
-            text += ", and every simpler model is significantly worse"
+            text += ", and every simpler model is clearly worse"
         return Reason("chosen", text + ".", evidence)
     difference = field.difference(chosen, best)
     evidence |= _evidence(difference)
@@ -208,8 +225,10 @@ def _about_boundary(field: _Field) -> Iterable[Reason]:
     )
     significant = [d for _, _, d in tested if field.beats(d)]
     if significant:
-        wrong = "the shared-covariance story is wrong" if tested[0][1].code == "lda" else (
-            "a linear boundary is wrong"
+        wrong = (
+            "the shared-covariance story is wrong"
+            if tested[0][1].code == "lda"
+            else ("a linear boundary is wrong")
         )
         yield Reason("quadratic_boundary", f"Quadratic boundary: {wrong} ({shown}).", evidence)
         return
@@ -276,7 +295,8 @@ def _about_calibration(field: _Field) -> Iterable[Reason]:
         if plain is None or mapped is None:
             continue
         difference = field.difference(mapped, plain)
-        if not field.beats(difference):
+        by_brier = field.brier_difference(mapped, plain)
+        if difference.mean >= 0 or not (field.beats(difference) or field.beats(by_brier)):
             continue
         text = (
             f"The story of {plain.name} is miscalibrated: {mapped.calibration} takes its log loss "

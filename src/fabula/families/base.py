@@ -84,6 +84,15 @@ class Family(ABC):
         """
         return None
 
+    def widened(self) -> Self:
+        """The bank with a sensible spread where rows without any have left none.
+
+        A column that never changed says nothing of the difference between members, and must not
+        begin to when it changes later: with a variance of the size of rounding errors, the
+        rounding error of a mean would speak with millions of nats.
+        """
+        return self
+
     @abstractmethod
     def log_prior(self, prior: Any) -> float:
         """Log density of the parameters under ``prior``, up to a constant (0 without a prior)."""

@@ -84,7 +84,8 @@ class NormalFull(DenseNormal):
         covariances = np.divide(
             scatter, weights[:, None, None], out=self.covariances.copy(), where=seen
         )
-        return NormalFull(means, positive_definite(covariances, means, statistics.origin))
+        floor = None if prior is None else prior.floor
+        return NormalFull(means, positive_definite(covariances, means, statistics.origin, floor))
 
     def pseudo_observations(self, strength: float) -> CovariancePrior:
         """Shrinkage towards the covariances of this bank; the means stay free."""
@@ -208,7 +209,8 @@ class NormalTied(DenseNormal):
             scatter = scatter + dense_scatter(prior.scatter)
             weight += _one_strength(prior)
         covariance = scatter / weight if weight > 0 else self.covariance
-        return NormalTied(means, positive_definite(covariance, means, statistics.origin))
+        floor = None if prior is None else prior.floor
+        return NormalTied(means, positive_definite(covariance, means, statistics.origin, floor))
 
     def pseudo_observations(self, strength: float) -> CovariancePrior:
         """Shrinkage towards the covariance of this bank; the means stay free."""

@@ -502,10 +502,14 @@ def dense_scatter(scatter: FloatArray) -> FloatArray:
 
 
 def positive_definite(
-    covariances: FloatArray, means: FloatArray, origin: FloatArray | None = None
+    covariances: FloatArray,
+    means: FloatArray,
+    origin: FloatArray | None = None,
+    floor: FloatArray | None = None,
 ) -> FloatArray:
     """Lift what collapse or rank deficiency left without variance."""
-    floor = resolution(means, origin).max(axis=0)
+    smallest = resolution(means, origin).max(axis=0)
+    floor = smallest if floor is None else np.maximum(smallest, floor)
     diagonal = np.diagonal(covariances, axis1=-2, axis2=-1)
     if np.any(diagonal < floor):
         lift = np.maximum(floor - diagonal, 0.0)

@@ -13,7 +13,7 @@ from fabula.families.independent import ColumnStatistics, IndependentColumns, Pr
 from fabula.families.priors import CovariancePrior
 from fabula.persistence.registry import storable
 
-__all__ = ["NormalDiagonal", "largest_ratio"]
+__all__ = ["NormalDiagonal", "largest_ratio", "resolution", "widening"]
 
 _LOG_2_PI = float(np.log(2.0 * np.pi))
 
@@ -84,11 +84,18 @@ class NormalDiagonal(IndependentColumns):
             scatter = scatter + prior.scatter
             counts = counts + prior.strengths(self.n_members)[:, None]
         variances = np.divide(scatter, counts, out=self.variances.copy(), where=counts > 0)
+        if prior is not None and prior.floor is not None:
+            variances = np.maximum(variances, prior.floor)
         return NormalDiagonal(means, np.maximum(variances, resolution(means, statistics.origin)))
 
     def pseudo_observations(self, strength: float) -> CovariancePrior:  # type: ignore[override]
         """Shrinkage of the variances towards those of this bank; the means stay free."""
-        return CovariancePrior(strength, strength * self.variances)
+        floor = widening(NormalDiagonal(self.means[:1], self.variances[:1]))[0]
+        return CovariancePrior(strength, strength * self.variances, floor)
+
+    def widened(self) -> NormalDiagonal:
+        """A deviation of a thousandth of the mean for columns that never changed."""
+        return NormalDiagonal(self.means, np.maximum(self.variances, widening(self)))
 
     def log_prior(self, prior: CovariancePrior | None) -> float:  # type: ignore[override]
         """Log inverse-Wishart density of the variances, up to a constant."""
@@ -126,6 +133,13 @@ class NormalDiagonal(IndependentColumns):
 
     def _take(self, members: Any, columns: Any) -> NormalDiagonal:
         return NormalDiagonal(self.means[members][:, columns], self.variances[members][:, columns])
+
+
+def widening(bank: NormalDiagonal) -> FloatArray:
+    """Variances (K, d) for the columns of a bank that never changed; 0 for the others."""
+    wide = (1e-3 * np.where(bank.means == 0.0, 1.0, np.abs(bank.means))) ** 2
+    constant = bank.variances <= (1e-9 * bank.means) ** 2 + 1e-60
+    return np.where(constant | (bank.variances == wide), wide, 0.0)
 
 
 def largest_ratio(dtype: np.dtype[Any]) -> float:

@@ -33,10 +33,13 @@ class CovariancePrior:
     scatter : array
         Ψ: (d,) its diagonal, (d, d), or one for each member, (K, d) in diagonal families and
         (K, d, d) in dense ones.
+    floor : (d,) array, optional
+        Variances that are impossible to fall below, whatever the rows say.
     """
 
     strength: float | FloatArray
     scatter: FloatArray
+    floor: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if np.any(np.asarray(self.strength) < 0) or not np.isfinite(self.scatter).all():
@@ -76,9 +79,9 @@ def ledoit_wolf_strength(standardised: FloatArray, weights: FloatArray) -> float
         Weight of each row.
     """
     n = float(weights.sum())
-    d = standardised.shape[1]
     correlation = (standardised * weights[:, None]).T @ standardised / n
-    distance = float((correlation**2).sum()) - d  # ||S - I||² with tr S = d
+    # ||S - diag S||²: as ||S - I||², but the same beside columns that never change in a class.
+    distance = float((correlation**2).sum() - (np.diagonal(correlation) ** 2).sum())
     fourth = float(weights @ (standardised**2).sum(axis=1) ** 2) / n
     noise = (fourth - float((correlation**2).sum())) / n
     intensity = 1.0 if distance <= 0 else min(1.0, max(0.0, noise / distance))

@@ -183,6 +183,10 @@ class Product(Family):
         """The pseudo-observations of each part."""
         return ProductPrior(tuple(part.pseudo_observations(strength) for part in self.parts))
 
+    def widened(self) -> Product:
+        """Each part by itself."""
+        return Product(tuple(part.widened() for part in self.parts), self.columns)
+
     def uniform_prior(self) -> ProductPrior:
         """Those of the parts."""
         return ProductPrior(tuple(part.uniform_prior() for part in self.parts))

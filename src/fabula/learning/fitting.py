@@ -71,7 +71,7 @@ def pool(template: Family, x: Any, weights: FloatArray | None = None) -> Family:
     # The second pass measures from where the data are, which keeps digits.
     for _ in range(2):
         pooled = pooled.maximise(pooled.statistics(x, column), pooled.uniform_prior())
-    return pooled
+    return pooled.widened()
 
 
 def known_statistics(story: Mixture, blocks: Blocks) -> MixtureStatistics:

@@ -58,8 +58,12 @@ def contributions(
     reference : int
         The class against which evidence is measured.
     """
+    with np.errstate(invalid="ignore"):
+        prior = story.log_weights - story.log_weights[reference]
+    prior[reference] = 0.0  # also where its probability is 0
+    # What the columns say does not depend on the priors, of which some may be 0.
+    story = story.with_log_weights(np.full(story.n_classes, -np.log(story.n_classes)))
     joint = log_joint(story, x)
-    prior = story.log_weights - story.log_weights[reference]
     odds = joint - joint[:, reference : reference + 1]
     family = getattr(story, "family", None)
     told = None if family is None else family.log_prob_groups(x, groups)
@@ -73,5 +77,5 @@ def contributions(
             without[:, group] = np.nan
             lost = log_joint(story, without)
             values[:, :, i] = odds - (lost - lost[:, reference : reference + 1])
-    remainder = np.zeros_like(odds) if additive else odds - prior - values.sum(axis=2)
+    remainder = np.zeros_like(odds) if additive else odds - values.sum(axis=2)
     return Contributions(columns, classes, reference, prior, values, remainder, additive)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fabula.core.arrays import FloatArray, Rows
+from fabula.core.arrays import FloatArray, Responsibilities, Rows
 from fabula.core.errors import UsageError
 from fabula.structures.mixture import Mixture
 
@@ -22,6 +22,7 @@ def impute(
     *,
     levels: dict[int, int] | None = None,
     rng: np.random.Generator | None = None,
+    told: Responsibilities | None = None,
 ) -> Rows:
     """A copy of ``x`` with its NaN cells filled given the cells that were seen.
 
@@ -38,11 +39,13 @@ def impute(
         Columns that are categories, and how many levels each has.
     rng : Generator
         Needed for draws.
+    told : (n, K) array, optional
+        What explains each row, where more is known of it than stands in ``x``.
     """
     if how == "draw":
         if rng is None:
             raise UsageError("how='draw' needs a random generator.")
-        return np.asarray(story.complete(x, rng))
+        return np.asarray(story.complete(x, rng, told=told))
     if how not in ("mean", "mode"):
         raise UsageError(f"how must be 'mean', 'mode' or 'draw', not {how!r}.")
     missing = np.isnan(x)
@@ -50,7 +53,7 @@ def impute(
     categories = {j: n for j, n in (levels or {}).items() if missing[:, j].any()}
     numbers = [j for j in np.flatnonzero(missing.any(axis=0)) if j not in categories]
     if numbers:
-        mean = np.asarray(story.complete(x))
+        mean = np.asarray(story.complete(x, told=told))
         for j in numbers:
             rows = np.flatnonzero(missing[:, j])
             filled[rows, j] = mean[rows, j]
@@ -58,14 +61,18 @@ def impute(
                 filled[rows, j] = _most_probable_numbers(story, x[rows], int(j), mean[rows, j])
     for column, n_levels in categories.items():
         rows = np.flatnonzero(missing[:, column])
-        filled[rows, column] = _most_probable_levels(story, x[rows], column, n_levels)
+        filled[rows, column] = _most_probable_levels(
+            story, x[rows], column, n_levels, None if told is None else told[rows]
+        )
     return filled
 
 
-def _most_probable_levels(story: Any, x: Rows, column: int, n_levels: int) -> FloatArray:
+def _most_probable_levels(
+    story: Any, x: Rows, column: int, n_levels: int, told: Responsibilities | None
+) -> FloatArray:
     """The level with the largest p(level, observed cells), for each row."""
     if isinstance(story, Mixture):
-        _, responsibilities = story.posterior(x)
+        responsibilities = story.posterior(x)[1] if told is None else told
         part = story.family.univariate_part(column)
         if part is not None:
             bank, within = part

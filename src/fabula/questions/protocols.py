@@ -78,7 +78,10 @@ class CompletesRows(Protocol):
     """Fills missing cells given the observed ones."""
 
     def complete(
-        self, x: Rows, rng: np.random.Generator | None = None, known: Codes | None = None
+        self,
+        x: Rows,
+        rng: np.random.Generator | None = None,
+        told: Responsibilities | None = None,
     ) -> Rows:
         """Rows with their missing cells filled."""
         ...

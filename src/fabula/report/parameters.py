@@ -26,7 +26,7 @@ from fabula.report.texttable import plain_table
 from fabula.structures.class_conditional import ClassConditional
 from fabula.structures.mixture import Mixture
 
-__all__ = ["describe_model", "parameter_table", "story_to_dict"]
+__all__ = ["describe_model", "name_model", "parameter_table", "story_to_dict"]
 
 _MOST_CLASSES = 6
 _MOST_COLUMNS = 60
@@ -54,7 +54,7 @@ def describe_model(
     """
     notes = found["metadata"]
     lines = [
-        f"{path}: {type(model).__name__}, {plural(model.n_parameters, 'parameter')}, "
+        f"{path}: {name_model(model)}, {plural(model.n_parameters, 'parameter')}, "
         f"{found['bytes']:,} bytes",
         f"written {found['created']} by fabula {found['versions'].get('fabula', '?')}"
         + ("" if found["seed"] is None else f", seed {found['seed']}"),
@@ -73,6 +73,26 @@ def describe_model(
     lines.append(f"{target}: {', '.join(shares[:40])}{', …' if len(shares) > 40 else ''}")
     lines += ["", parameter_table(model, names)]
     return "\n".join(lines)
+
+
+def name_model(model: Any) -> str:
+    """What a model is, with what is inside of it.
+
+    >>> from fabula import Calibrated, GaussianMixture, GenerativeClassifier
+    >>> name_model(Calibrated(GenerativeClassifier(GaussianMixture(3)), "sigmoid"))
+    'GenerativeClassifier of GaussianMixture with 3 components, calibrated (sigmoid)'
+    """
+    name = type(model).__name__
+    inner = getattr(model, "estimator", None)
+    if name == "Calibrated" and inner is not None:
+        return f"{name_model(inner)}, calibrated ({model.method})"
+    if inner is not None:
+        return f"{name} of {name_model(inner)}"
+    components = getattr(model, "n_components", None)
+    # Of discriminant analysis these are directions, not components.
+    if isinstance(components, int) and name.endswith(("Mixture", "MixtureModel")):
+        return f"{name} with {plural(components, 'component')}"
+    return name
 
 
 def parameter_table(model: Any, names: Sequence[str]) -> str:

@@ -215,10 +215,16 @@ class ClassConditional:
         return rows, classes, effective
 
     def complete(
-        self, x: Rows, rng: np.random.Generator | None = None, known: Codes | None = None
+        self,
+        x: Rows,
+        rng: np.random.Generator | None = None,
+        told: Responsibilities | None = None,
     ) -> Rows:
-        """Missing cells filled: their conditional mean, or a draw from the joint conditional."""
-        _, posterior = self.posterior(x, known)
+        """Missing cells filled: their conditional mean, or a draw from the joint conditional.
+
+        ``told`` (n, C) is the posterior of the classes where more is known than ``x``.
+        """
+        posterior = self.posterior(x)[1] if told is None else told
         if rng is not None:
             classes = draw_rows(posterior, rng)
             filled = x.astype(np.float64, copy=True)

@@ -262,10 +262,16 @@ class Mixture:
         return log_weights
 
     def complete(
-        self, x: Rows, rng: np.random.Generator | None = None, known: Codes | None = None
+        self,
+        x: Rows,
+        rng: np.random.Generator | None = None,
+        told: Responsibilities | None = None,
     ) -> Rows:
-        """Missing cells filled: their conditional mean, or a draw from the joint conditional."""
-        _, responsibilities = self.posterior(x, known)
+        """Missing cells filled: their conditional mean, or a draw from the joint conditional.
+
+        ``told`` (n, K) is the posterior of the components where more is known than ``x``.
+        """
+        responsibilities = self.posterior(x)[1] if told is None else told
         if rng is not None:
             return self.family.complete(x, draw_rows(responsibilities, rng), rng)
         filled = np.zeros_like(x, dtype=np.float64)

@@ -8,7 +8,7 @@ weights (Geweke 1991, Hajivassiliou and McFadden 1990, Keane 1994).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,8 +23,9 @@ from fabula.structures.mixture import Mixture, draw_members, normalise
 
 __all__ = ["Truncated"]
 
-# Draws a member for masses and densities that have no closed form; the same ones every time.
+# Draws a member for masses that have no closed form, and for the density of each row.
 _DRAWS = 4096
+_DRAWS_PER_ROW = 256
 
 
 @storable("story/truncated")
@@ -98,12 +99,13 @@ class Truncated:
     def _member_log_masses(self) -> FloatArray:
         """Log P(columns in their intervals | member), (K,)."""
         family = self.mixture.family.marginal(self.columns)
-        rng = np.random.default_rng(0)
+        n = 1 if len(self.columns) == 1 else _DRAWS
+        points = _even_points(n, len(self.columns))
         out = np.empty(self.n_classes)
         for k in range(self.n_classes):
-            n = 1 if len(self.columns) == 1 else _DRAWS
+            members = np.full(n, k, dtype=np.intp)
             _, log_weights = _truncated_rows(
-                family, np.full(n, k, dtype=np.intp), range(len(self.columns)), self, rng
+                family, members, range(len(self.columns)), self, _Prescribed(points.T)
             )
             out[k] = np.logaddexp.reduce(log_weights) - np.log(n)
         return out
@@ -118,18 +120,26 @@ class Truncated:
         """Log probability of each component under the condition."""
         return np.asarray(self.mixture.log_weights + self._member_log_masses - self.log_mass)
 
+    def with_log_weights(self, log_weights: FloatArray) -> Truncated:
+        """The same condition on the same members, with these probabilities under the condition."""
+        before = log_weights - self._member_log_masses
+        mixture = self.mixture.with_log_weights(before - np.logaddexp.reduce(before))
+        return Truncated(mixture, self.columns, self.lows, self.highs)
+
     def log_joint(self, x: Rows, known: Codes | None = None) -> FloatArray:
         """Log p(x, z | condition), (n, K)."""
         rest = self.rest
         whole = np.full((len(x), self.mixture.n_columns), np.nan)
         whole[:, rest] = x
         joint = self.mixture.log_joint(whole, known)
-        rng = np.random.default_rng(0)
-        n_draws = 1 if len(self.columns) == 1 else 256
+        n_draws = 1 if len(self.columns) == 1 else _DRAWS_PER_ROW
+        points = _even_points(n_draws, len(self.columns))
         for k in range(self.n_classes):
             members = np.full(len(x), k, dtype=np.intp)
             draws = np.empty((n_draws, len(x)))
             for i in range(n_draws):
+                # The same for every row: what a row scores does not depend on those beside it.
+                rng = _Prescribed(points[i])
                 _, draws[i] = _truncated_rows(
                     self.mixture.family, members, self.columns, self, rng, given=whole
                 )
@@ -189,7 +199,10 @@ class Truncated:
         return story, log_mass - self.log_mass
 
     def complete(
-        self, x: Rows, rng: np.random.Generator | None = None, known: Codes | None = None
+        self,
+        x: Rows,
+        rng: np.random.Generator | None = None,
+        told: Responsibilities | None = None,
     ) -> Rows:
         """Missing cells filled with draws, or with the mean of a hundred of them."""
         whole = np.full((len(x), self.mixture.n_columns), np.nan)
@@ -197,7 +210,7 @@ class Truncated:
         total = np.zeros_like(x, dtype=np.float64)
         n_draws = 1 if rng is not None else 100
         rng = rng or np.random.default_rng(0)
-        _, responsibilities = self.posterior(x, known)
+        responsibilities = self.posterior(x)[1] if told is None else told
         cumulative = np.cumsum(responsibilities, axis=1)
         for _ in range(n_draws):
             members = (
@@ -210,12 +223,30 @@ class Truncated:
         return np.where(np.isnan(x), total / n_draws, x)
 
 
+class _Prescribed:
+    """Uniform numbers that were chosen beforehand, one lot for each call."""
+
+    def __init__(self, lots: Iterable[Any]):
+        self._lots = iter(lots)
+
+    def random(self, n: int) -> FloatArray:
+        """The next lot: n numbers, or one n times."""
+        return np.broadcast_to(next(self._lots), (n,))
+
+
+def _even_points(n: int, d: int) -> FloatArray:
+    """Points (n, d) that cover the unit cube evenly, always the same (Sobol' 1967)."""
+    from scipy.stats.qmc import Sobol
+
+    return np.asarray(Sobol(d, rng=np.random.default_rng(0)).random(n))
+
+
 def _truncated_rows(
     family: Any,
     members: Members,
     columns: Sequence[int],
     truncation: Truncated,
-    rng: np.random.Generator,
+    rng: Any,
     *,
     given: Rows | None = None,
     complete: bool = False,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -249,7 +249,9 @@ class TableEncoding:
         n_rows = data.n_rows if isinstance(data, Blocks) else as_table(data).n_rows
         return EncodedBlocks(self.encode, data, n_rows)
 
-    def decode(self, x: Any, like: Any = None, clip: bool = True) -> Any:
+    def decode(
+        self, x: Any, like: Any = None, clip: bool = True, exact: Collection[Name] = ()
+    ) -> Any:
         """The table that encoded rows stand for, in the forms the table had that was learned from.
 
         Parameters
@@ -262,6 +264,8 @@ class TableEncoding:
             learned from.
         clip
             Whether numbers and dates beyond the range that was seen are moved to its ends.
+        exact
+            Columns that are neither moved nor rounded to the decimals that were seen.
 
         Returns
         -------
@@ -291,6 +295,8 @@ class TableEncoding:
             elif column.kind == "constant":
                 values.append(decode_cells(column, np.empty(x.shape[0])))
             else:
+                if column.name in exact:
+                    column = dataclasses.replace(column, lower=None, upper=None, decimals=None)
                 values.append(decode_cells(column, numbers[where.start], clip))
         return build_table(columns, values, container, self.container, index)
 
