@@ -59,7 +59,8 @@ def fit_table(
 
     numeric = all(field.kind not in ("category", "text") for field in encoding.fields)
     start = time.perf_counter()
-    estimator, why = None, None
+    estimator: Any = None
+    why = None
     if plan.model == "auto":
         estimator, why = _choose(plan, frame, labels, encoding, say)
     else:

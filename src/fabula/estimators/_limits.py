@@ -76,8 +76,8 @@ def refuse_impossible_cells(bank: Family, x: Any, names: list[Any]) -> None:
             raise DataError(
                 f"Column {names[j]!r}, row {row + 1} (counting from 1): {dense[0, j]:g} is "
                 f"impossible for the family {type(part[0]).__name__} "
-                f"({count(len(impossible), 'row')} of this kind). Choose another family for the column with families={...}, or write "
-                "NaN where the value is missing."
+                f"({count(len(impossible), 'row')} of this kind). Choose another family for the "
+                "column with families={column: name}, or write NaN where the value is missing."
             )
     raise DataError(
         f"Row {row + 1} (counting from 1) is impossible for the chosen families: words are counted "

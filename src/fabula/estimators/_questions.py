@@ -282,6 +282,11 @@ class TableQuestions(TableEstimator):
         model._refresh()
         return model
 
+    def _forget(self, *names: str) -> None:
+        """Remove attributes that the story of this model no longer has."""
+        for name in names:
+            self.__dict__.pop(name, None)
+
     def _refresh(self) -> None:
         """Set the public attributes that say what the story holds."""
 

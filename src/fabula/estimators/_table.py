@@ -36,7 +36,7 @@ _CLASSIFIERS = (
     "GenerativeClassifier",
 )
 # Questions that some estimators do not have, why, and which do.
-_ELSEWHERE = {
+_ELSEWHERE: dict[str, tuple[str, tuple[str, ...]]] = {
     name: ("it knows no classes, only hidden components", _CLASSIFIERS)
     for name in ("decide", "decisions", "with_prior", "contributions", "predict_log_proba")
 }

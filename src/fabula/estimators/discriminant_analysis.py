@@ -147,8 +147,7 @@ class LinearDiscriminantAnalysis(
     def _refresh(self) -> None:
         super()._refresh()
         family = getattr(self.story_, "family", None)
-        for name in ("means_", "covariance_", "xbar_", "coef_", "intercept_"):
-            vars(self).pop(name, None)
+        self._forget("means_", "covariance_", "xbar_", "coef_", "intercept_")
         if not isinstance(family, families.NormalTied):
             return  # a truncated story has no linear form
         self.means_ = family.means
@@ -349,8 +348,7 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
     def _refresh(self) -> None:
         super()._refresh()
         family = getattr(self.story_, "family", None)
-        for name in ("means_", "covariances_"):
-            vars(self).pop(name, None)
+        self._forget("means_", "covariances_")
         if isinstance(family, families.NormalFull):
             self.means_ = family.means
             self.covariances_ = family.covariances
@@ -385,7 +383,7 @@ def _trace(bank: Any) -> FloatArray:
 def _floor(bank: Any, spread: FloatArray) -> FloatArray:
     """Smallest variance (d,) of columns that never change within the classes; 0 for others."""
     within = NormalDiagonal(bank.means[:1], np.maximum(spread**2, 1e-300)[None])
-    return widening(within)[0]
+    return np.asarray(widening(within)[0])
 
 
 def _within_classes(

@@ -222,7 +222,7 @@ class GaussianMixture(ComponentModel):
     def _refresh(self) -> None:
         super()._refresh()
         family = getattr(self.story_, "family", None)
-        vars(self).pop("means_", None)
+        self._forget("means_")
         if family is None:
             return  # a truncated story has no normal components
         self.means_ = family.means

@@ -173,10 +173,9 @@ class IndependentColumns(UnivariateColumns):
         natural, constant = self._natural(prepared.origin)
         dtype = prepared.dtype
         # Made as (K, n): sums over members then run along memory.
-        log_prob = sum(
-            parameter.astype(dtype) @ feature.T
-            for parameter, feature in zip(natural, prepared.features, strict=True)
-        ).T
+        log_prob: FloatArray = np.zeros((self.n_members, len(prepared)), dtype=dtype).T
+        for parameter, feature in zip(natural, prepared.features, strict=True):
+            log_prob += (parameter.astype(dtype) @ feature.T).T
         if prepared.observed is None:
             log_prob += constant.sum(axis=1).astype(dtype)
         else:
