@@ -159,7 +159,7 @@ class GenerativeClassifier(ClassQuestions):
 
         def shares(rows: Any) -> np.ndarray:
             labelled = (known[rows][:, None] == np.arange(len(self.classes_))).astype(np.float64)
-            return labelled if weights is None else labelled * weights[rows][:, None]
+            return np.asarray(labelled if weights is None else labelled * weights[rows][:, None])
 
         fields = self.columns_.fields
         names = choose_families(fields, x, "auto", shares)

@@ -19,7 +19,7 @@ from fabula.estimators import (
     QuadraticDiscriminantAnalysis,
 )
 from fabula.estimators._questions import ClassQuestions
-from fabula.evaluation.dividers import Divider
+from fabula.evaluation.dividers import Divider, why_not
 from fabula.evaluation.problems import Problem
 from fabula.evaluation.results import Result
 
@@ -106,7 +106,11 @@ def _mixture(problem: Problem, seed: int) -> Any:
 
 
 def _divider(kind: Any) -> Callable[[Problem, int], Any]:
-    return lambda problem, seed: Divider(kind, random_state=seed)
+    def make(problem: Problem, seed: int) -> Any:
+        refused = why_not(kind, problem.fields, len(problem.labelled))
+        return refused or Divider(kind, random_state=seed)
+
+    return make
 
 
 _ENTRIES: dict[str, _Entry] = {

@@ -7,6 +7,7 @@ spread over indicators, numbers scaled. They take the same tables.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -16,8 +17,9 @@ from sklearn.utils.validation import check_is_fitted
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.estimators._table import TableEstimator, read_target
+from fabula.tables.encoding import Field
 
-__all__ = ["DIVIDERS", "Divider", "DividerKind"]
+__all__ = ["DIVIDERS", "Divider", "DividerKind", "why_not"]
 
 DividerKind = Literal["logistic", "quadratic", "svm", "boosting"]
 DIVIDERS: tuple[DividerKind, ...] = ("logistic", "quadratic", "svm", "boosting")
@@ -75,6 +77,9 @@ class Divider(ClassifierMixin, TableEstimator):  # type: ignore[misc]
         x = self._read(X, reset=True)
         self.classes_, known = read_target(y, int(x.shape[0]))
         labelled = np.flatnonzero(known >= 0)
+        refused = why_not(self.kind, self.columns_.fields, len(labelled))
+        if refused is not None:
+            raise CannotAnswerError("fit", f"Divider({self.kind!r})", refused)
         if len(self.classes_) < 2:
             raise DataError("There is nothing to divide: y holds one class only.")
         x = x if len(labelled) == len(known) else x[labelled]
@@ -117,15 +122,7 @@ class Divider(ClassifierMixin, TableEstimator):  # type: ignore[misc]
         """Dense rows, but where there are words."""
         if self.kind != "boosting":
             return x
-        if hasattr(x, "toarray"):
-            if x.shape[0] * x.shape[1] > _MOST_DENSE_CELLS:
-                raise CannotAnswerError(
-                    "predict_proba",
-                    "gradient boosting",
-                    f"it needs dense numbers, and {x.shape[0]:,} rows of {x.shape[1]:,} words are "
-                    f"more than {_MOST_DENSE_CELLS:,} cells",
-                )
-            x = x.toarray()
+        x = x.toarray() if hasattr(x, "toarray") else x
         # An unknown level has the code after the last; to the trees it is a missing cell.
         x = np.array(x, dtype=np.float64)
         for j, n_levels in self.columns_.levels.items():
@@ -174,18 +171,7 @@ class Divider(ClassifierMixin, TableEstimator):  # type: ignore[misc]
 
     def _quadratic(self, x: Any, codes: np.ndarray) -> Any:
         d = len(self._numbers)
-        if not d:
-            raise CannotAnswerError(
-                "fit", "quadratic logistic regression", "the table has no numbers to square"
-            )
         n_features = d * (d + 3) // 2
-        if n_features > _MOST_FEATURES:
-            raise CannotAnswerError(
-                "fit",
-                "quadratic logistic regression",
-                f"{d} columns of numbers have {n_features:,} squares and products, and more than "
-                f"{_MOST_FEATURES:,} are not tried",
-            )
         return self._penalised(self._features(squares=True), codes, n_features)
 
     def _penalised(self, features: Any, codes: np.ndarray, n_features: int) -> Any:
@@ -207,13 +193,6 @@ class Divider(ClassifierMixin, TableEstimator):  # type: ignore[misc]
         from sklearn.pipeline import make_pipeline
         from sklearn.svm import SVC
 
-        if len(codes) > _MOST_ROWS_OF_SVM:
-            raise CannotAnswerError(
-                "fit",
-                "support vector machine",
-                f"the work grows as the square of the rows; {len(codes):,} are more than "
-                f"{_MOST_ROWS_OF_SVM:,}",
-            )
         smallest = int(np.bincount(codes).min())
         if smallest < 2:
             raise DataError(
@@ -231,6 +210,31 @@ class Divider(ClassifierMixin, TableEstimator):  # type: ignore[misc]
         return HistGradientBoostingClassifier(
             categorical_features=few or None, random_state=self.random_state
         )
+
+
+def why_not(kind: DividerKind, fields: Sequence[Field], n_rows: int) -> str | None:
+    """Why a kind is not tried on a table of this size; None where it is."""
+    d = sum(field.kind in ("continuous", "count", "date") for field in fields)
+    n_squares = d * (d + 3) // 2
+    if kind == "quadratic" and not d:
+        return "the table has no numbers to square"
+    if kind == "quadratic" and n_squares > _MOST_FEATURES:
+        return (
+            f"{d:,} columns of numbers have {n_squares:,} squares and products, and more than "
+            f"{_MOST_FEATURES:,} are not tried"
+        )
+    if kind == "svm" and n_rows > _MOST_ROWS_OF_SVM:
+        return (
+            f"its work grows as the square of the rows, and {n_rows:,} are more than "
+            f"{_MOST_ROWS_OF_SVM:,}"
+        )
+    words = sum(field.word is not None for field in fields)
+    if kind == "boosting" and words and n_rows * len(fields) > _MOST_DENSE_CELLS:
+        return (
+            f"it needs dense numbers, and {n_rows:,} rows of {words:,} words are more than "
+            f"{_MOST_DENSE_CELLS:,} cells"
+        )
+    return None
 
 
 def _dense(x: Any) -> FloatArray:

@@ -26,6 +26,8 @@ class Traits(Result):
     ----------
     n_rows, n_labelled, n_columns : int
         Columns as models see them: one for each word of a text.
+    n_numbers : int
+        Those of them that hold numbers, words aside.
     class_counts : tuple of int
         Labelled rows of each class.
     missing_share : float
@@ -39,6 +41,7 @@ class Traits(Result):
     n_rows: int
     n_labelled: int
     n_columns: int
+    n_numbers: int
     class_counts: tuple[int, ...]
     missing_share: float
     correlated: tuple[str, str] | None
@@ -67,6 +70,7 @@ def describe_problem(problem: Problem) -> Traits:
         n_rows=problem.n_rows,
         n_labelled=len(problem.labelled),
         n_columns=len(fields),
+        n_numbers=sum(field.kind in ("continuous", "count", "date") for field in fields),
         class_counts=tuple(int(c) for c in problem.class_counts),
         missing_share=missing,
         correlated=names,

@@ -276,12 +276,12 @@ def _about_independence(field: _Field, traits: Traits) -> Reason | None:
 
 
 def _about_rows(traits: Traits) -> Reason | None:
-    n, d = traits.n_labelled, traits.n_columns
+    n, d = traits.n_labelled, traits.n_numbers
     if n >= _ROWS_PER_COLUMN * d:
         return None
     sign = "≪" if n < d else "≈"
     text = (
-        f"n {sign} d: {n:,} labelled rows for {d:,} columns cannot determine a covariance; use "
+        f"n {sign} d: {n:,} labelled rows for {d:,} columns of numbers cannot determine a covariance; use "
         "factors or a divider, or shrink what is estimated."
     )
     return Reason("few_rows", text, {"n": n, "d": d})
