@@ -339,3 +339,45 @@ def test_what_does_not_go_block_by_block(
     done = fabula("fit", folder / "people.csv", *options, "--stream", "-o", target)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
+
+
+@pytest.mark.parametrize(
+    ("data", "options"),
+    [("labelled.csv", ["-t", "state"]), ("numbers.csv", []), ("people.csv", ["--drop", "state"])],
+)
+def test_auto_says_why(
+    fabula: Any, folder: Path, target: Path, data: str, options: list[str]
+) -> None:
+    # A budget that is used up at once leaves the first kind of model.
+    done = fabula("fit", folder / data, *options, "-o", target, "--time-budget", 1e-3)
+    assert done.code == 0, done.err
+    assert done.err.startswith("Chose ")
+    assert "Chose " in fabula("show", target).out
+    assert fabula("score", target, folder / data).code == 0
+
+
+def test_auto_goes_by_held_out_rows(fabula: Any, tmp_path: Path, target: Path) -> None:
+    rng = np.random.default_rng(0)
+    centres = np.arange(300) % 3
+    frame = pl.DataFrame({"x": rng.normal(10.0 * centres), "y": rng.normal(10.0 * centres)})
+    frame.write_csv(tmp_path / "three.csv")
+    done = fabula("fit", tmp_path / "three.csv", "-o", target, "--json")
+    assert done.json["components"] == 3
+    assert "3 components" in done.json["why"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-k", "3"], "--model"),
+        (["--set", "tol=1"], "--model"),
+        (["--model", "mixture", "--time-budget", "3"], "auto"),
+        (["--time-budget", "-1"], "positive"),
+    ],
+)
+def test_what_does_not_go_with_auto(
+    fabula: Any, folder: Path, target: Path, options: list[str], said: str
+) -> None:
+    done = fabula("fit", folder / "numbers.csv", "-o", target, *options)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err

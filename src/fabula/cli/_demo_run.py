@@ -134,12 +134,12 @@ def _draw_curves(frame: Any, calibration: str | None, seed: int, folder: Path) -
         TARGET,
         _CURVES,
         (20, 60, 180, 350),
-        repeats=5,
+        repeats=4,
         calibrate=calibration,
         random_state=seed,
     )
     missing = missing_curve(
-        frame, TARGET, _CURVES, (0.0, 0.2, 0.4, 0.6), calibrate=calibration, random_state=seed
+        frame, TARGET, _CURVES, (0.0, 0.3, 0.6), cv=4, calibrate=calibration, random_state=seed
     )
     for name, figure in (
         ("learning_curves", plots.learning_curves(learning, title="If there were fewer patients")),

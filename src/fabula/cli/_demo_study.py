@@ -280,7 +280,7 @@ class Study:
         from fabula.cli._pictures import evidence
 
         frame, row = self.features, self._patient
-        found = evidence(self.loaded, frame[row : row + 1])
+        found, _, _ = evidence(self.loaded, frame[row : row + 1])
         names = [str(column) for column in found.columns]
         who = f"Patient {frame[PATIENT][row]}"
         truth = self.table.truth[TARGET][row]

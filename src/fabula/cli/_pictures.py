@@ -74,7 +74,8 @@ def draw_regions(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> Figu
     across, up = _wanted(loaded, frame, columns, 2, "regions")
     xs, ys = _grid(loaded, frame, across, 160), _grid(loaded, frame, up, 160)
     plane = {across: np.tile(xs, len(ys)), up: np.repeat(ys, len(xs))}
-    marginal = loaded.estimator.marginal([across, up])
+    # A calibration map holds for rows with every column, so it has no part in this.
+    marginal = loaded.storyteller.marginal([across, up])
     probabilities = marginal.predict_proba(_frame(plane))
     return decision_regions(
         xs,
@@ -125,13 +126,19 @@ def draw_contributions(
     if not 1 <= row <= frame.height:
         raise UsageError(f"--row is {row}, but DATA has the rows 1 to {frame.height:,}.")
     chosen = frame[row - 1 : row]
-    found = evidence(loaded, chosen)
+    found, factor, shift = evidence(loaded, chosen)
     place = _class_place(loaded, positive, -1)
     against = next(k for k in range(len(found.classes)) if k != place)
-    cells = [chosen[str(c)][0] if str(c) in chosen.columns else None for c in found.columns]
+    names = [str(column) for column in found.columns]
+    cells = [chosen[name][0] if name in chosen.columns else None for name in names]
+    values = found.values[0]
+    if shift:
+        # A class has the shift over the first, which is the reference of all values.
+        names, cells = [*names, "calibration"], [*cells, f"× {factor:.2g}, {shift:+.2g}"]
+        values = np.column_stack([values, shift * np.arange(len(values))])
     return contributions(
-        [str(column) for column in found.columns],
-        found.values[0],
+        names,
+        values,
         prior=found.prior,
         remainder=found.remainder[0],
         classes=[str(label) for label in found.classes],
@@ -183,40 +190,51 @@ PICTURES = (
 def telling_columns(
     loaded: LoadedModel, frame: pl.DataFrame, number: int, *, numbers: bool = True
 ) -> list[str]:
-    """The columns that say most about the class by themselves; the first ones without classes."""
+    """Columns that together say most about the class, the best first.
+
+    Each is chosen beside those before it. Without classes they are the first columns.
+    """
     fields = [field for field in loaded.estimator.columns_.fields if field.word is None]
     names = [str(f.column) for f in fields if not numbers or f.kind in _NUMBERS]
     if not loaded.classifies or len(names) <= number:
         return names[:number]
-    rows = frame.head(_ROWS_TO_CHOOSE)
-    tried = names[:_COLUMNS_TO_CHOOSE]
-    told = [_entropy(loaded.storyteller.marginal([name]).predict_proba(rows)) for name in tried]
-    return [tried[i] for i in np.argsort(told, kind="stable")[:number]]
+    rows, left = frame.head(_ROWS_TO_CHOOSE), names[:_COLUMNS_TO_CHOOSE]
+    chosen: list[str] = []
+    while len(chosen) < number:
+        told = [_entropy(loaded, rows, [*chosen, name]) for name in left]
+        chosen.append(left.pop(int(np.argmin(told))))
+    return chosen
 
 
-def evidence(loaded: LoadedModel, row: pl.DataFrame) -> Any:
+def evidence(loaded: LoadedModel, row: pl.DataFrame) -> tuple[Any, float, float]:
     """What each column of one row said, on the scale of the probabilities that are given out.
 
     A calibration map that sends log-odds through one line does so with their parts; for others
     there are no such parts, and what the model itself said is returned.
+
+    Returns
+    -------
+    contributions, factor, shift
+        Contributions after multiplication by the factor; the shift comes on top of their sum.
     """
     found = loaded.storyteller.contributions(row)
     calibration: Any = getattr(loaded.estimator, "map_", None)
     factor, shift = getattr(calibration, "inverse_temperature", 1.0), 0.0
     if len(getattr(calibration, "slopes", ())) == 1:
         factor, shift = float(calibration.slopes[0]), float(calibration.intercepts[0])
-    return replace(
+    scaled = replace(
         found,
-        prior=factor * found.prior + shift * np.arange(len(found.prior)),
+        prior=factor * found.prior,
         values=factor * found.values,
         remainder=factor * found.remainder,
     )
+    return scaled, factor, shift
 
 
-def _entropy(probabilities: NDArray[np.float64]) -> float:
-    """Mean entropy in nats: what is still not known about the class."""
-    p = np.maximum(probabilities, 1e-300)
-    return float(-(p * np.log(p)).sum(axis=1).mean())
+def _entropy(loaded: LoadedModel, rows: pl.DataFrame, columns: list[str]) -> float:
+    """Mean entropy in nats: what is still not known about the class, given these columns."""
+    p = loaded.storyteller.marginal(columns).predict_proba(rows)
+    return float(-(p * np.log(np.maximum(p, 1e-300))).sum(axis=1).mean())
 
 
 def _wanted(

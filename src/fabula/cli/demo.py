@@ -28,7 +28,9 @@ def demo(
         Parameter(help="Only write the table of the demo, to this file: something to play with."),
     ] = None,
     seed: Seed = 0,
-    threads: Threads = None,
+    # A few hundred rows are not worth threads: those of gradient boosting wait for one another
+    # for longer than they work, where other programs want the cores too.
+    threads: Threads = 1,
     force: Force = False,
 ) -> None:
     """See it all on a real table.

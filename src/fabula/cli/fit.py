@@ -200,7 +200,5 @@ def _say(summary: dict[str, Any]) -> None:
             else ""
         )
         note(f"Classes: {counts}{rest}.")
-    else:
-        note(f"{plural(summary['components'], 'component')}.")
     if summary["mean_log_density"] is not None:
         note(f"Mean log density of a row: {summary['mean_log_density']:.4g} nats.")

@@ -152,7 +152,7 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise DataError(
                 f"Calibration needs at least two classes, but y holds one class only, "
-                f"{self.classes_[0]!r}: every probability is 1."
+                f"{self.classes_.tolist()[0]!r}: every probability is 1."
             )
         weights = np.ones(n)
         if sample_weight is not None:

@@ -15,7 +15,12 @@ from fabula.estimators._classes import ClassModel
 from fabula.estimators._limits import refuse_hopeless_covariances
 from fabula.families.base import Family
 from fabula.families.normal_diagonal import NormalDiagonal, widening
-from fabula.families.priors import CovariancePrior, ledoit_wolf_strength, oas_strength
+from fabula.families.priors import (
+    CovariancePrior,
+    ledoit_wolf_strength,
+    moderated_variances,
+    oas_strength,
+)
 from fabula.learning.fitting import has_missing
 from fabula.persistence.registry import storable
 from fabula.questions import classify
@@ -70,8 +75,9 @@ class LinearDiscriminantAnalysis(
     Parameters
     ----------
     shrinkage : "auto", "ledoit_wolf", "oas", float in [0, 1] or None
-        How far correlations are drawn towards zero. "auto" is Ledoit–Wolf on standardised
-        columns, so that nothing depends on units and n < d has an answer; None is the empirical
+        How far correlations are drawn towards zero, and variances towards what columns have in
+        common where their units are alike. "auto" is OAS on standardised columns, the better of
+        the two rules for normal classes, so that n < d has an answer; None is the empirical
         covariance, kept from being singular and nothing more.
     priors : (K,) array, optional
         Prior probabilities of the classes; learned from the labels by default.
@@ -95,7 +101,9 @@ class LinearDiscriminantAnalysis(
 
     References
     ----------
-    Fisher (1936), Ann. Eugenics 7:179. Ledoit and Wolf (2004), J. Multivariate Anal. 88:365.
+    Fisher (1936), Ann. Eugenics 7:179. Chen et al. (2010), IEEE Trans. Signal Process. 58:5016.
+    Ledoit and Wolf (2004), J. Multivariate Anal. 88:365. Smyth (2004), Stat. Appl. Genet. Mol.
+    Biol. 3:3.
 
     Examples
     --------
@@ -142,7 +150,9 @@ class LinearDiscriminantAnalysis(
     def _family_prior(self, x: Any, known: Codes, weights: FloatArray | None, bank: Family) -> Any:
         rows, row_weights, spread, _ = _within_classes(x, known, weights, len(self.classes_))
         strength = self._strength(rows, row_weights, spread)
-        return CovariancePrior(strength, strength * spread**2 + _trace(bank), _floor(bank, spread))
+        freedom = float(row_weights.sum()) - len(self.classes_)
+        target = moderated_variances(spread**2, freedom)
+        return CovariancePrior(strength, strength * target + _trace(bank), _floor(bank, spread))
 
     def _refresh(self) -> None:
         super()._refresh()
@@ -264,8 +274,8 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
     Parameters
     ----------
     shrinkage : "auto", "ledoit_wolf", "oas", float in [0, 1] or None
-        How far the correlations of each class are drawn towards zero; "auto" is Ledoit–Wolf for
-        each class by itself, on standardised columns.
+        How far the correlations of each class are drawn towards zero; "auto" is OAS for each
+        class by itself, on standardised columns.
     priors : (K,) array, optional
         Prior probabilities of the classes; learned from the labels by default.
     max_iter, tol : int, float
@@ -285,7 +295,7 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
     References
     ----------
     Hastie, Tibshirani and Friedman (2009), The Elements of Statistical Learning, section 4.3.
-    Ledoit and Wolf (2004), J. Multivariate Anal. 88:365.
+    Chen et al. (2010), IEEE Trans. Signal Process. 58:5016.
 
     Examples
     --------
@@ -339,7 +349,8 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
             squares = row_weights[mine] @ rows[mine] ** 2
             spread = np.sqrt((squares + pooled**2) / (n + 1.0))
             strengths[c] = self._strength(rows[mine], row_weights[mine], spread)
-            scatters[c] = np.diag(strengths[c] * spread**2 + _trace(bank))
+            target = moderated_variances(spread**2, n)
+            scatters[c] = np.diag(strengths[c] * target + _trace(bank))
             if n < 2 and self.shrinkage is not None:
                 strengths[c] += 1.0
                 scatters[c] += np.diag(pooled**2)
@@ -366,7 +377,7 @@ def bank_shape(bank: Family) -> tuple[int, int]:
 
 def _read_shrinkage(shrinkage: Any) -> str | float | None:
     if shrinkage is None or shrinkage in ("auto", "ledoit_wolf", "oas"):
-        return "ledoit_wolf" if shrinkage == "auto" else shrinkage
+        return "oas" if shrinkage == "auto" else shrinkage
     if isinstance(shrinkage, int | float | np.number) and 0.0 <= float(shrinkage) <= 1.0:
         return float(shrinkage)
     raise UsageError(

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from fabula.core.errors import DataError, FabulaWarning, UsageError
+from fabula.core.errors import DataError, UsageError, warn
 from fabula.estimators._calibration_maps import METHODS
 from fabula.estimators._table import is_frame
 from fabula.evaluation.contestants import Contestant, choose_contestants
 from fabula.evaluation.curves import Curve
+from fabula.evaluation.metrics import brier_losses
 from fabula.evaluation.predictions import Floats
 from fabula.evaluation.problems import Fold, Problem, read_problem
 from fabula.evaluation.rounds import Run, calibration_folds, run_contestant
@@ -71,6 +71,7 @@ def learning_curve(
         Mean over the repeats with its Student-t interval; NaN where a model could not learn from so
         few rows, of which a warning says why.
     """
+    _check_names(metric, calibrate)
     problem = read_problem(data, target, kinds=kinds)
     problem.check_folds(2)
     splits = list(_splits(problem, repeats, test_share, random_state))
@@ -132,6 +133,7 @@ def missing_curve(
     list of Curve
         Mean over the folds with its Student-t interval.
     """
+    _check_names(metric, calibrate)
     problem = read_problem(data, target, kinds=kinds)
     n_folds, _ = problem.check_folds(cv)
     shares = np.asarray(fractions, dtype=np.float64)
@@ -162,6 +164,13 @@ def missing_curve(
         Curve.from_repeats(name, members[name].kind, shares, values, metric=_AXES[metric])
         for name, values in scores.items()
     ]
+
+
+def _check_names(metric: Any, calibrate: Any) -> None:
+    if metric not in _AXES:
+        raise UsageError(f"metric must be one of {', '.join(_AXES)}, not {metric!r}.")
+    if calibrate is not None and calibrate not in METHODS:
+        raise UsageError(f"calibrate must be one of {', '.join(METHODS)} or None.")
 
 
 def _splits(problem: Problem, repeats: int, test_share: float, seed: int) -> Any:
@@ -214,7 +223,7 @@ def _contestants(models: Any, problem: Problem, seed: int) -> list[Contestant]:
         return choose_contestants(models, problem, seed)[0]
     entered, skipped = choose_contestants(models, problem, seed)
     for one in skipped:
-        warnings.warn(f"{one.name} was left out: {one.reason}.", FabulaWarning, stacklevel=3)
+        warn(f"{one.name} was left out: {one.reason}.")
     return entered
 
 
@@ -226,8 +235,6 @@ def _run(
     calibrate: str | None,
     seed: int,
 ) -> Run:
-    if calibrate is not None and calibrate not in METHODS:
-        raise UsageError(f"calibrate must be one of {', '.join(METHODS)} or None.")
     methods: tuple[str, ...] = ()
     if (
         calibrate
@@ -247,11 +254,7 @@ def _losses(run: Run, problem: Problem, rows: np.ndarray, metric: Metric) -> Flo
         return np.asarray(-log_proba[np.arange(len(rows)), codes], dtype=np.float64)
     if metric == "accuracy":
         return np.asarray(log_proba.argmax(axis=1) == codes, dtype=np.float64)
-    if metric == "brier":
-        from fabula.evaluation.metrics import brier_losses
-
-        return brier_losses(codes, np.exp(log_proba))
-    raise UsageError(f"metric must be one of {', '.join(_AXES)}, not {metric!r}.")
+    return brier_losses(codes, np.exp(log_proba))
 
 
 def _remove(X: Any, missing: np.ndarray) -> Any:
@@ -271,4 +274,4 @@ def _remove(X: Any, missing: np.ndarray) -> Any:
 
 def _warn(troubles: dict[str, str]) -> None:
     for name, why in troubles.items():
-        warnings.warn(f"{name} has no score {why}", FabulaWarning, stacklevel=3)
+        warn(f"{name} has no score {why}")

@@ -281,8 +281,8 @@ def _about_rows(traits: Traits) -> Reason | None:
         return None
     sign = "≪" if n < d else "≈"
     text = (
-        f"n {sign} d: {n:,} labelled rows for {d:,} columns of numbers cannot determine a covariance; use "
-        "factors or a divider, or shrink what is estimated."
+        f"n {sign} d: {n:,} labelled rows for {d:,} columns of numbers cannot determine a "
+        "covariance; use factors or a divider, or shrink what is estimated."
     )
     return Reason("few_rows", text, {"n": n, "d": d})
 

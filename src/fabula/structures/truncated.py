@@ -19,7 +19,7 @@ from fabula.core.arrays import Codes, FloatArray, Members, Responsibilities, Row
 from fabula.core.errors import CannotAnswerError, DataError
 from fabula.core.regions import Interval, OneOf, Region
 from fabula.persistence.registry import storable
-from fabula.structures.mixture import Mixture, draw_members, normalise
+from fabula.structures.mixture import Mixture, draw_members, draw_rows, normalise
 
 __all__ = ["Truncated"]
 
@@ -204,23 +204,51 @@ class Truncated:
         rng: np.random.Generator | None = None,
         told: Responsibilities | None = None,
     ) -> Rows:
-        """Missing cells filled with draws, or with the mean of a hundred of them."""
+        """Missing cells filled: their mean under the condition, or a draw.
+
+        With several truncated columns, rows are drawn or averaged by their importance weights.
+        """
         whole = np.full((len(x), self.mixture.n_columns), np.nan)
         whole[:, self.rest] = x
-        total = np.zeros_like(x, dtype=np.float64)
-        n_draws = 1 if rng is not None else 100
-        rng = rng or np.random.default_rng(0)
         responsibilities = self.posterior(x)[1] if told is None else told
-        cumulative = np.cumsum(responsibilities, axis=1)
-        for _ in range(n_draws):
-            members = (
-                (rng.random((len(x), 1)) >= cumulative).sum(axis=1).clip(max=self.n_classes - 1)
+        if rng is not None:
+            filled = self._drawn(whole, draw_rows(responsibilities, rng), rng)
+        else:
+            filled = np.zeros_like(whole)
+            for k in range(self.n_classes):
+                filled += responsibilities[:, k : k + 1] * self._mean(whole, k)
+        return np.where(np.isnan(x), filled[:, self.rest], x)
+
+    def _drawn(self, whole: Rows, members: Members, rng: np.random.Generator) -> Rows:
+        """One draw for each row: the best of several by weight and luck (Gumbel's maximum)."""
+        filled = whole.copy()
+        best = np.full(len(whole), -np.inf)
+        for i in range(1 if len(self.columns) == 1 else _DRAWS_PER_ROW):
+            rows, log_weights = _truncated_rows(
+                self.mixture.family, members, self.columns, self, rng, given=whole
             )
-            rows, _ = _truncated_rows(
-                self.mixture.family, members, self.columns, self, rng, given=whole, complete=True
+            luck = log_weights + rng.gumbel(size=len(whole))
+            better = np.full(len(whole), True) if i == 0 else luck > best
+            filled[better], best[better] = rows[better], luck[better]
+        return np.asarray(self.mixture.family.complete(filled, members, rng))
+
+    def _mean(self, whole: Rows, member: int) -> Rows:
+        """The rows of one member with their missing cells at the mean."""
+        members = np.full(len(whole), member, dtype=np.intp)
+        total, weight = np.zeros_like(whole), np.zeros(len(whole))
+        largest = np.full(len(whole), -1e300)
+        for point in _even_points(_DRAWS_PER_ROW, len(self.columns)):
+            rows, log_weights = _truncated_rows(
+                self.mixture.family, members, self.columns, self, _Prescribed(point), given=whole
             )
-            total += rows[:, self.rest]
-        return np.where(np.isnan(x), total / n_draws, x)
+            if len(self.columns) == 1:
+                log_weights = np.zeros(len(whole))  # every draw is exact
+            updated = np.maximum(largest, log_weights)
+            before, now = np.exp(largest - updated), np.exp(log_weights - updated)
+            completed = self.mixture.family.complete(rows, members)
+            total = total * before[:, None] + completed * now[:, None]
+            weight, largest = weight * before + now, updated
+        return np.asarray(total / weight[:, None])
 
 
 class _Prescribed:
