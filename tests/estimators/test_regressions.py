@@ -50,10 +50,12 @@ def test_columns_that_never_change_do_not_shrink_the_others():
     ones = np.ones(len(x))
     beside = np.column_stack([rows, np.zeros((80, 60))])
     assert ledoit_wolf_strength(beside, ones) == pytest.approx(ledoit_wolf_strength(rows, ones))
-    alone = LinearDiscriminantAnalysis().fit(x, y).predict_log_proba(x)
     wide = np.column_stack([x, np.ones((80, 60))])
-    together = LinearDiscriminantAnalysis().fit(wide, y).predict_log_proba(wide)
-    np.testing.assert_allclose(together, alone, atol=1e-6)
+    for shrinkage in ("ledoit_wolf", "oas"):
+        model = LinearDiscriminantAnalysis(shrinkage)
+        alone = model.fit(x, y).predict_log_proba(x)
+        together = model.fit(wide, y).predict_log_proba(wide)
+        np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
 def test_weights_count_in_the_choice_of_families():

@@ -59,7 +59,11 @@ class _DiscriminantAnalysis(ClassModel):
         if isinstance(shrinkage, float):
             intensity = min(shrinkage, 1.0 - 1e-9)
             return intensity * n / (1.0 - intensity)
-        standardised = rows / np.where(spread > 0, spread, 1.0)
+        # Columns that never change are no dimensions in which anything could be correlated.
+        changing = spread > 0
+        if not changing.any():
+            return 0.0
+        standardised = rows[:, changing] / spread[changing]
         if shrinkage == "oas":
             correlation = (standardised * weights[:, None]).T @ standardised / n
             return oas_strength(correlation, n)
