@@ -20,7 +20,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c co
 .PHONY: demo test bench docs lint constraints clean
 
 demo: $(VENV)/.installed
-	$(BIN)/fabula demo -o fabula-demo
+	$(BIN)/fabula demo -o fabula-demo --force
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -n $(WORKERS) $(if $(SLOW),,-m "not slow")

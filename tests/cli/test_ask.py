@@ -216,3 +216,16 @@ def test_unseen_levels_have_an_answer(fabula: Any, folder: Path) -> None:
     done = fabula("predict", folder / "bayes.fabula", "-", stdin=row)
     assert done.code == 0
     assert done.frame["p_ill"].is_between(0, 1).all()
+
+
+@pytest.mark.parametrize("command", ["score", "predict", "impute"])
+def test_a_table_without_rows_has_no_answers(
+    fabula: Any, folder: Path, tmp_path: Path, command: str
+) -> None:
+    header = (folder / "people.csv").read_text().partition("\n")[0]
+    (tmp_path / "empty.csv").write_text(header + "\n")
+    done = fabula(command, folder / "bayes.fabula", tmp_path / "empty.csv")
+    assert done.code == 0
+    assert len(done.out.splitlines()) == 1
+    assert "warning" not in done.err
+    assert "nan" not in done.err

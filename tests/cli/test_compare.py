@@ -8,7 +8,7 @@ import pytest
 
 from fabula import compare
 
-QUICK = ["--models", "naive-bayes,logistic", "--folds", 3, "--calibrate", "temperature"]
+QUICK = ["--models", "naive-bayes,svm", "--folds", 2, "--calibrate", "temperature"]
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +16,8 @@ def expected(folder: Path) -> Any:
     return compare(
         pl.read_csv(folder / "people.csv"),
         "state",
-        ["naive_bayes", "logistic"],
-        cv=3,
+        ["naive_bayes", "svm"],
+        cv=2,
         calibrate=["temperature"],
         random_state=0,
     )
@@ -46,6 +46,7 @@ def test_json_and_a_file(fabula: Any, folder: Path, tmp_path: Path, expected: An
     assert frame["log_loss"][0] == pytest.approx(expected.models[0].scores.log_loss.value)
 
 
+@pytest.mark.slow
 def test_curves(fabula: Any, folder: Path, tmp_path: Path) -> None:
     done = fabula(
         "compare", folder / "labelled.csv", "-t", "state", "--models", "lda", "--folds", 2,
@@ -65,7 +66,7 @@ def test_groups_stay_together(fabula: Any, folder: Path, tmp_path: Path) -> None
     assert done.code == 0, done.err
     labelled = frame.filter(pl.col("state").is_not_null())
     expected = compare(
-        frame, "state", ["naive_bayes", "logistic"], cv=3, calibrate=["temperature"],
+        frame, "state", ["naive_bayes", "svm"], cv=2, calibrate=["temperature"],
         groups="house", random_state=0,
     )  # fmt: skip
     found = {m["name"]: m["scores"]["log_loss"]["value"] for m in done.json["models"]}

@@ -88,27 +88,35 @@ def _check_tables(folder: Path, said: str) -> None:
     assert "LDA + sigmoid" in pl.read_csv(folder / "comparison.csv")["model"].to_list()
 
 
-@pytest.mark.usefixtures("small")
-def test_what_is_there_is_kept(fabula: Any, tmp_path: Path) -> None:
+def _instead(folder: Path, seed: int, working: Any) -> str:
+    (folder / "summary.md").write_text("all is well")
+    return "all is well"
+
+
+def test_what_is_there_is_kept(
+    fabula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_demo_run, "run_demo", _instead)
     (tmp_path / "mine.txt").write_text("mine")
     done = fabula("demo", "-o", tmp_path)
     assert done.code == 2
     assert "--force" in done.err
     assert fabula("demo", "-o", tmp_path / "mine.txt").code == 2
     assert fabula("demo", "-o", tmp_path / "no" / "folder").code == 2
-    assert fabula("demo", "-o", tmp_path, "--force").code == 0
+    done = fabula("demo", "-o", tmp_path, "--force")
+    assert (done.code, done.out) == (0, "all is well\n")
     assert (tmp_path / "mine.txt").read_text() == "mine"
     assert (tmp_path / "summary.md").exists()
 
 
-@pytest.mark.usefixtures("small")
-def test_a_demo_that_fails_leaves_nothing(
+def test_a_demo_that_is_interrupted_leaves_nothing(
     fabula: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def stop(folder: Path, *_: Any) -> str:
+        (folder / "half.csv").write_text("half of")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_demo_run, "_draw_curves", fail)
+    monkeypatch.setattr(_demo_run, "run_demo", stop)
     done = fabula("demo", "-o", tmp_path / "demo")
     assert (done.code, done.out) == (130, "")
     assert list(tmp_path.iterdir()) == []

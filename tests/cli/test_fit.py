@@ -160,10 +160,11 @@ def test_a_schema_that_was_edited(fabula: Any, folder: Path, tmp_path: Path, tar
 def test_other_parameters(fabula: Any, folder: Path, target: Path) -> None:
     done = fabula(
         "fit", folder / "numbers.csv", "--model", "gaussian-mixture", "-k", 2, "-o", target,
-        "--set", "covariance_type=tied", "--set", "n_init=2", "--seed", 7,
+        "--set", "covariance_type=tied", "--set", "n_init=2", "--set", "tol=.01", "--seed", 7,
     )  # fmt: skip
     assert done.code == 0
     model = load(target)
+    assert model.tol == 0.01
     assert (model.covariance_type, model.n_init, model.random_state) == ("tied", 2, 7)
 
 
@@ -381,3 +382,9 @@ def test_what_does_not_go_with_auto(
     done = fabula("fit", folder / "numbers.csv", "-o", target, *options)
     assert (done.code, done.out) == (2, "")
     assert said in done.err
+
+
+def test_a_model_is_not_for_standard_output(fabula: Any, folder: Path) -> None:
+    done = fabula("fit", folder / "people.csv", "-o", "-")
+    assert (done.code, done.out) == (2, "")
+    assert "name of a file" in done.err

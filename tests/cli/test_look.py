@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,28 @@ def test_models(fabula: Any) -> None:
     for name, python in MODELS.items():
         assert name in out
         assert python in out
+
+
+def test_booleans_read_as_in_files_and_dates_as_dates(fabula: Any, tmp_path: Path) -> None:
+    frame = pl.DataFrame(
+        {
+            "day": [datetime.date(2026, 1, 1 + k % 20) for k in range(60)],
+            "on": [k % 3 == 0 for k in range(60)],
+            "good": [k % 2 == 0 for k in range(60)],
+        }
+    )
+    frame.write_csv(tmp_path / "t.csv")
+    model = tmp_path / "m.fabula"
+    done = fabula("fit", tmp_path / "t.csv", "-t", "good", "--model", "naive-bayes", "-o", model)
+    assert "false (30) and true (30)" in done.err
+    shown = fabula("show", model).out
+    assert "2026-01-1" in shown
+    assert " days" in shown
+    assert "true 33 %" in shown
+    done = fabula("predict", model, tmp_path / "t.csv", "--prior", "true=0.9")
+    assert done.frame.columns == ["predicted_good", "p_false", "p_true"]
+    given = ["--given", "good=true", "--given", "on=true", "--given", "day=2026-01-03..2026-01-05"]
+    drawn = fabula("sample", model, "-n", 20, *given).frame
+    assert drawn["good"].all()
+    assert drawn["on"].all()
+    assert set(drawn["day"]) <= {"2026-01-03", "2026-01-04", "2026-01-05"}

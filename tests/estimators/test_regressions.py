@@ -103,3 +103,14 @@ def test_filling_in_under_several_intervals():
     filled = truncated.impute(np.repeat(hole, 4000, axis=0), "draw", random_state=0)
     assert filled.mean() == pytest.approx(inside.mean(), abs=0.06)
     assert filled.std() == pytest.approx(inside.std(), abs=0.05)
+
+
+def test_draws_under_one_condition_after_another():
+    x, y = load_iris(return_X_y=True)
+    for model in (QuadraticDiscriminantAnalysis().fit(x, y), GenerativeClassifier().fit(x, y)):
+        first = model.condition({0: (5.0, 6.0)})
+        rows, _ = first.sample(20_000, random_state=0, given={0: (3.0, 4.0)})
+        assert rows.shape == (20_000, 3) and rows[:, 0].min() >= 3.0 and rows[:, 0].max() <= 4.0
+        drawn, _ = model.sample(400_000, random_state=1)
+        inside = (drawn[:, 0] > 5) & (drawn[:, 0] < 6) & (drawn[:, 1] > 3) & (drawn[:, 1] < 4)
+        np.testing.assert_allclose(rows[:, 1:].mean(0), drawn[inside][:, 2:].mean(0), atol=0.06)

@@ -92,7 +92,8 @@ def test_missing_cells_stand_at_the_mean_beside_an_indicator():
 def test_words():
     texts = ["free prize now", "see you at home", "win a free prize", "at home tonight"] * 15
     labels = ["spam", "ham", "spam", "ham"] * 15
-    table = pl.DataFrame({"text": texts, "length": [float(len(t) + i) for i, t in enumerate(texts)]})
+    lengths = [float(len(text) + i) for i, text in enumerate(texts)]
+    table = pl.DataFrame({"text": texts, "length": lengths})
     for kind in ("logistic", "svm", "boosting"):
         model = Divider(kind)
         model._shared_encoding = _encoding(table)
@@ -118,7 +119,7 @@ def test_few_rows_choose_their_penalty():
     x = rng.standard_normal((60, 40))
     y = rng.integers(0, 2, 60)  # nothing to learn: the heaviest penalty is best
     model = Divider(random_state=0).fit(x, y)
-    assert model.pipeline_.best_params_ == {"logisticregression__C": 0.01}
+    assert model.pipeline_[-1].best_params_ == {"C": 0.01}
 
 
 def test_what_is_not_tried():

@@ -13,6 +13,7 @@ from typing import Any
 
 from fabula.cli._models import LoadedModel
 from fabula.core.errors import DataError, UsageError
+from fabula.report.sentences import as_text
 from fabula.tables.messages import did_you_mean, listed
 
 __all__ = ["Condition", "parse_costs", "parse_given", "parse_kinds", "parse_prior"]
@@ -39,7 +40,7 @@ class Condition:
             return estimator, 0.0
         weights = estimator.class_prior_
         kept = [
-            float(weight) if str(label) in self.classes else 0.0
+            float(weight) if as_text(label) in self.classes else 0.0
             for label, weight in zip(estimator.classes_.tolist(), weights, strict=True)
         ]
         total = math.fsum(kept)
@@ -159,7 +160,7 @@ def _column_of(estimator: Any, place: Any) -> Any:
 
 def _condition(text: str, name: str, column: Any) -> Any:
     kind = "continuous" if column is None else column.kind
-    levels = {str(level): level for level in column.levels} if column is not None else {}
+    levels = {as_text(level): level for level in column.levels} if column is not None else {}
     if kind in ("category", "boolean"):
         if text in levels:
             return levels[text]

@@ -11,6 +11,7 @@ from fabula.cli._conditions import parse_kinds
 from fabula.cli._models import make_estimator
 from fabula.cli._tables import count_missing
 from fabula.core.errors import UsageError
+from fabula.report.sentences import as_text
 
 if TYPE_CHECKING:
     import polars as pl
@@ -81,7 +82,7 @@ def fit_table(
     classes = None
     if labels is not None:
         counted = dict(labels.drop_nulls().value_counts().iter_rows())
-        classes = {str(label): counted.get(label, 0) for label in estimator.classes_.tolist()}
+        classes = {as_text(label): counted.get(label, 0) for label in estimator.classes_.tolist()}
     return estimator, {
         "model": name_model(estimator),
         "why": why,
@@ -155,10 +156,10 @@ def _choose(
 
 
 def _count_labels(scan: Any, target: str, estimator: Any) -> dict[str, int]:
-    counted: dict[str, int] = dict.fromkeys(map(str, estimator.classes_.tolist()), 0)
+    counted: dict[str, int] = dict.fromkeys(map(as_text, estimator.classes_.tolist()), 0)
     for frame in scan:
         for label, number in frame[target].drop_nulls().value_counts().iter_rows():
-            counted[str(label)] += number
+            counted[as_text(label)] += number
     return counted
 
 

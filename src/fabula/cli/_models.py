@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from fabula.core.errors import FileFormatError, UsageError
+from fabula.report.sentences import as_text
 
 __all__ = [
     "CLASSIFIERS",
@@ -80,7 +81,7 @@ class LoadedModel:
     def class_names(self) -> list[str]:
         """Names of the classes, or numbers of the components, in the order of the model."""
         if self.classifies:
-            return [str(label) for label in self.estimator.classes_.tolist()]
+            return [as_text(label) for label in self.estimator.classes_.tolist()]
         return [str(k) for k in range(self.estimator.story_.n_classes)]
 
 
@@ -170,7 +171,11 @@ def _setting(text: str, estimator: Any) -> tuple[str, Any]:
         raise UsageError(
             f"{type(estimator).__name__} has no parameter {name!r}. {did_you_mean(name, known)}"
         )
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, None if value == "None" else value
+    if value in ("None", "True", "False"):
+        return name, {"None": None, "True": True, "False": False}[value]
+    for read in (json.loads, float):  # ".5" is a number to people, though not to JSON
+        try:
+            return name, read(value)
+        except ValueError:
+            continue
+    return name, value

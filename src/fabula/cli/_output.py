@@ -21,15 +21,19 @@ __all__ = ["check_output", "to_json", "write_frame", "write_json", "write_text"]
 TABLE_ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".csv.gz", ".tsv.gz", ".txt.gz")
 
 
-def check_output(path: str | None, *, force: bool, endings: Sequence[str] = ()) -> None:
+def check_output(
+    path: str | None, *, force: bool, endings: Sequence[str] = (), binary: bool = False
+) -> None:
     """Refuse a place that cannot be written to before any work is done.
 
     Raises
     ------
     UsageError
-        The file is there and ``force`` is not, its folder is not there, or its name says nothing
-        about the format.
+        The file is there and ``force`` is not, its folder is not there, its name says nothing
+        about the format, or it is standard output and what is written is no text.
     """
+    if path == "-" and binary:
+        raise UsageError("Standard output is for tables and text: give the name of a file.")
     if path is None or path == "-":
         return
     place = Path(path)

@@ -10,6 +10,7 @@ import numpy as np
 
 from fabula.cli._models import LoadedModel
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
+from fabula.report.sentences import as_text
 from fabula.tables.messages import unknown_column
 
 if TYPE_CHECKING:
@@ -141,11 +142,11 @@ def draw_contributions(
         values,
         prior=found.prior,
         remainder=found.remainder[0],
-        classes=[str(label) for label in found.classes],
+        classes=loaded.class_names,
         target=place,
         against=against,
         cells=cells,
-        title=f"{who or f'Row {row}'}: what spoke for {found.classes[place]}",
+        title=f"{who or f'Row {row}'}: what spoke for {loaded.class_names[place]}",
     )
 
 
@@ -336,7 +337,7 @@ def _codes(loaded: LoadedModel, frame: pl.DataFrame) -> NDArray[np.intp] | None:
         return None
     places = {name: k for k, name in enumerate(loaded.class_names)}
     labels = frame[loaded.target].to_list()
-    return np.array([places.get(str(label), -1) for label in labels], dtype=np.intp)
+    return np.array([places.get(as_text(label), -1) for label in labels], dtype=np.intp)
 
 
 def _labelled(

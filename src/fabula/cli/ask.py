@@ -73,7 +73,11 @@ def score(
             columns: dict[str, Any] = {"log_density": loaded.estimator.score_samples(frame)}
             if outliers:
                 columns["tail_probability"] = loaded.estimator.outliers(frame)
-    note(f"Mean log density of {frame.height:,} rows: {columns['log_density'].mean():.6g} nats.")
+    if frame.height:
+        mean = columns["log_density"].mean()
+        note(f"Mean log density of {frame.height:,} rows: {mean:.6g} nats.")
+    else:
+        note("The table has no rows.")
     write_frame(_beside(frame, columns, keep), output, force=force, json=json)
 
 
@@ -260,7 +264,8 @@ def _shifted(loaded: LoadedModel, prior: str, frame: pl.DataFrame) -> Any:
     from fabula.report import joined, percent
 
     if prior != "estimate":
-        return loaded.estimator.with_prior(parse_prior(prior, loaded.class_names))
+        stated = parse_prior(prior, loaded.class_names)
+        return loaded.estimator.with_prior([stated[name] for name in loaded.class_names])
     shifted = loaded.estimator.with_prior("estimate", frame)
     shares = zip(loaded.class_names, shifted.class_prior_, strict=True)
     note(f"Estimated frequencies: {joined(f'{name} {percent(p)}' for name, p in shares)}.")
@@ -269,14 +274,14 @@ def _shifted(loaded: LoadedModel, prior: str, frame: pl.DataFrame) -> Any:
 
 def _say_how_good(loaded: LoadedModel, frame: pl.DataFrame, predicted: list[Any]) -> None:
     """Where DATA hold the truth as well, say how often it was met."""
-    from fabula.report import percent, plural
+    from fabula.report import as_text, percent, plural
 
     if not loaded.classifies or loaded.target not in frame.columns:
         return
     truth = frame[loaded.target].to_list()
     pairs = [(t, p) for t, p in zip(truth, predicted, strict=True) if t is not None]
     if pairs:
-        right = sum(str(t) == str(p) for t, p in pairs)
+        right = sum(as_text(t) == as_text(p) for t, p in pairs)
         note(
             f"Column {loaded.target!r} of DATA has {plural(len(pairs), 'label')}; the prediction "
             f"agrees with {percent(right / len(pairs))} of them."

@@ -88,7 +88,7 @@ def compare(
     """
     check_output(output, force=force, endings=() if json else TABLE_ENDINGS)
     for picture in (learning_curve, missing_curve):
-        check_output(picture, force=force, endings=_PICTURES)
+        check_output(picture, force=force, endings=_PICTURES, binary=True)
     with limited_threads(threads):
         from fabula.evaluation import compare as compare_models
 

@@ -111,7 +111,7 @@ def fit(
     data
         Table to learn from; - is standard input.
     """
-    check_output(output, force=force)
+    check_output(output, force=force, binary=True)
     if target is None and model in CLASSIFIERS:
         raise UsageError(
             f"--model {model} tells classes apart: say which column holds them, --target."

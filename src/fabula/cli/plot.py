@@ -63,7 +63,7 @@ def plot(
     data
         Table with the columns of the model; - is standard input.
     """
-    check_output(output, force=force, endings=_ENDINGS)
+    check_output(output, force=force, endings=_ENDINGS, binary=True)
     for option, value, kinds in (
         ("--row", row, ("contributions",)),
         ("--case", case, ("contributions", "costs")),

@@ -88,7 +88,7 @@ def condition(
     model
         Model file.
     """
-    check_output(output, force=force)
+    check_output(output, force=force, binary=True)
     if not given:
         raise UsageError("Say what is given, at least once: --given column=value.")
     loaded = load_model(model)

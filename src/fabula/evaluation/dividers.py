@@ -179,13 +179,14 @@ class Divider(ClassifierMixin, TableEstimator):  # type: ignore[misc]
         from sklearn.model_selection import GridSearchCV, StratifiedKFold
         from sklearn.pipeline import make_pipeline
 
-        model = make_pipeline(features, LogisticRegression(max_iter=2000))
+        model = LogisticRegression(max_iter=2000)
         smallest = int(np.bincount(codes).min())
         if len(codes) >= _ROWS_PER_FEATURE * n_features or smallest < 2:
-            return model
+            return make_pipeline(features, model)
         folds = StratifiedKFold(min(5, smallest), shuffle=True, random_state=self.random_state)
-        penalties = {"logisticregression__C": list(_PENALTIES)}
-        return GridSearchCV(model, penalties, cv=folds, scoring="neg_log_loss")
+        penalties = {"C": list(_PENALTIES)}
+        search = GridSearchCV(model, penalties, cv=folds, scoring="neg_log_loss")
+        return make_pipeline(features, search)
 
     def _svm(self, x: Any, codes: np.ndarray) -> Any:
         from sklearn.calibration import CalibratedClassifierCV

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
+from threadpoolctl import threadpool_limits
 
 from fabula.core.arrays import FloatArray
 from fabula.estimators._held_out import log_posterior
@@ -35,6 +36,7 @@ LABELLED_ONLY = " (labelled rows only)"
 
 # A map of one or two numbers needs no more than a fifth of so many rows: one split is enough.
 _ROWS_FOR_ONE_SPLIT = 5_000
+_CELLS_FOR_THREADS = 1_000_000
 
 
 @dataclass
@@ -133,8 +135,13 @@ def run_contestant(
         )
         for method in (None, *methods)
     ]
+    # Many small fits: threads inside each would spend more time meeting than working.
+    small = n * len(problem.fields) < _CELLS_FOR_THREADS
     for i, fold in enumerate(folds):
-        with warnings.catch_warnings(record=True) as caught:
+        with (
+            warnings.catch_warnings(record=True) as caught,
+            threadpool_limits(limits=1 if small else None),
+        ):
             warnings.simplefilter("always")
             try:
                 _run_fold(runs, problem, fold, methods, cv, seed)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from fabula.report.sentences import joined, number, percent, plural, times
+from fabula.report.sentences import as_text, joined, number, percent, plural, times
 from fabula.report.texttable import markdown_table, plain_table
 
 __all__ = [
+    "as_text",
     "joined",
     "markdown_table",
     "number",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,7 @@ from fabula.families import (
     StudentTColumns,
 )
 from fabula.families.base import Family
-from fabula.report.sentences import joined, number, percent, plural
+from fabula.report.sentences import as_text, joined, number, percent, plural
 from fabula.report.texttable import plain_table
 from fabula.structures.class_conditional import ClassConditional
 from fabula.structures.mixture import Mixture
@@ -104,7 +105,7 @@ def parameter_table(model: Any, names: Sequence[str]) -> str:
     dense = [j for j, field in enumerate(fields) if field.word is None]
     for j in dense[:_MOST_COLUMNS]:
         levels = _levels(model, fields[j])
-        cells = [_cell(story, k, j, levels) for k in shown]
+        cells = [_cell(story, k, j, levels, fields[j].kind == "date") for k in shown]
         rows.append([fields[j].name, fields[j].kind, *cells])
     text = [plain_table(["column", "kind", *(names[k] for k in shown)], rows)] if rows else []
     if len(dense) > _MOST_COLUMNS:
@@ -140,16 +141,19 @@ def _levels(model: Any, field: Any) -> list[str]:
         return []
     if model.encoding_ is None:
         return [str(code) for code in range(field.n_levels)]
-    return [str(level) for level in model.encoding_.schema[field.column].levels]
+    return [as_text(level) for level in model.encoding_.schema[field.column].levels]
 
 
-def _cell(story: Any, member: int, column: int, levels: list[str]) -> str:
+def _cell(story: Any, member: int, column: int, levels: list[str], is_date: bool) -> str:
     if levels:
         shares = _shares(story, member, column)
         order = np.argsort(-shares, kind="stable")[:4]
         text = ", ".join(f"{levels[i]} {_short_percent(float(shares[i]))}" for i in order)
         return text + (", …" if len(levels) > 4 else "")
     mean, variance = _moments(story, member, column)
+    if is_date:
+        day = datetime.date(1970, 1, 1) + datetime.timedelta(days=round(mean))
+        return f"{day} ± {number(float(np.sqrt(variance)))} days"
     spread = "" if not np.isfinite(variance) else f" ± {number(float(np.sqrt(variance)))}"
     return f"{number(mean)}{spread}"
 

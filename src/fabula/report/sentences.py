@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-__all__ = ["joined", "number", "percent", "plural", "times"]
+__all__ = ["as_text", "joined", "number", "percent", "plural", "times"]
+
+
+def as_text(value: object) -> str:
+    """A label or level as it stands in a CSV file.
+
+    >>> as_text(True), as_text("yes"), as_text(3)
+    ('true', 'yes', '3')
+    """
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def joined(items: Iterable[object], last: str = "and") -> str:

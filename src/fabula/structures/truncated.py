@@ -189,14 +189,25 @@ class Truncated:
 
     def condition(self, given: Mapping[int, float | Region]) -> tuple[Any, float]:
         """Condition further: the same as conditioning the mixture on everything at once."""
+        story, log_mass = self.mixture.condition(self._together(given))
+        if len(given) == len(self.rest):
+            story = None
+        return story, log_mass - self.log_mass
+
+    def _together(self, given: Mapping[int, float | Region]) -> dict[int, float | Region]:
+        """Both conditions, on the columns of the mixture."""
         rest = self.rest
         everything: dict[int, float | Region] = {rest[j]: value for j, value in given.items()}
         for j, low, high in zip(self.columns, self.lows, self.highs, strict=True):
             everything[j] = Interval(low, high)
-        story, log_mass = self.mixture.condition(everything)
-        if len(given) == len(rest):
-            story = None
-        return story, log_mass - self.log_mass
+        return everything
+
+    def sample_given(
+        self, n: int, given: Mapping[int, float | Region], rng: np.random.Generator
+    ) -> tuple[Rows, Members, float]:
+        """Rows that meet another condition, too, their components, and the effective size."""
+        rows, members, effective = self.mixture.sample_given(n, self._together(given), rng)
+        return rows[:, self.rest], members, effective
 
     def complete(
         self,
