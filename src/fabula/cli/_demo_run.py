@@ -7,6 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fabula.cli._demo_files import (
+    draw_pictures,
+    write_comparison,
+    write_model,
+    write_predictions,
+)
 from fabula.cli._demo_study import Study
 from fabula.cli._demo_table import TARGET, demo_table
 from fabula.cli._models import LoadedModel
@@ -14,11 +20,13 @@ from fabula.report.document import Document
 
 if TYPE_CHECKING:
     from fabula.evaluation.comparing import Comparison
+    from fabula.evaluation.curves import Curve
 
 __all__ = ["run_demo"]
 
 _MODELS = ("naive_bayes", "lda", "qda", "logistic", "svm", "boosting")
-_CURVES = ("lda", "svm")
+_VARIED = ("lda", "svm")
+_SIZES, _SHARES, _REPEATS = (20, 60, 180, 350), (0.0, 0.3, 0.6), 4
 
 Working = Callable[[str], AbstractContextManager[Callable[[str], None]]]
 
@@ -61,12 +69,13 @@ def run_demo(folder: Path, seed: int, working: Working) -> str:
             study.about_samples(),
             study.about_comparison(),
         )
-        study.write_model()
-        study.write_predictions()
-        study.write_comparison()
+        write_model(study)
+        write_predictions(study)
+        write_comparison(study)
+    with working("Varying"):
+        learning, missing = _curves(table.frame, chosen.calibration, seed)
     with working("Drawing"):
-        study.draw()
-        _draw_curves(table.frame, chosen.calibration, seed, folder)
+        draw_pictures(study, learning, missing)
     document = Document("A table with holes in it", _INTRODUCTION, sections)
     (folder / "summary.md").write_text(document.to_markdown() + "\n" + _BY_HAND, encoding="utf-8")
     return document.to_text()
@@ -124,25 +133,20 @@ def _fit(frame: Any, chosen: Any, seed: int) -> Any:
     return model.fit(frame.drop(TARGET), frame[TARGET])
 
 
-def _draw_curves(frame: Any, calibration: str | None, seed: int, folder: Path) -> None:
+def _curves(frame: Any, calibration: str | None, seed: int) -> tuple[list[Curve], list[Curve]]:
     """Fewer rows and fewer cells, for one storyteller and one divider."""
-    from fabula import plots
     from fabula.evaluation import learning_curve, missing_curve
 
     learning = learning_curve(
         frame,
         TARGET,
-        _CURVES,
-        (20, 60, 180, 350),
-        repeats=4,
+        _VARIED,
+        _SIZES,
+        repeats=_REPEATS,
         calibrate=calibration,
         random_state=seed,
     )
     missing = missing_curve(
-        frame, TARGET, _CURVES, (0.0, 0.3, 0.6), cv=4, calibrate=calibration, random_state=seed
+        frame, TARGET, _VARIED, _SHARES, cv=_REPEATS, calibrate=calibration, random_state=seed
     )
-    for name, figure in (
-        ("learning_curves", plots.learning_curves(learning, title="If there were fewer patients")),
-        ("missing_curves", plots.missing_curves(missing, title="If more cells went missing")),
-    ):
-        plots.save(figure, folder / f"{name}.png")
+    return learning, missing

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fabula.cli._demo_table import BENIGN, MALIGNANT, PATIENT, TARGET, DemoTable
-from fabula.cli._models import LoadedModel, save_model
+from fabula.cli._models import LoadedModel
 from fabula.report.document import Section, TextTable
 from fabula.report.findings import (
     Decided,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fabula.evaluation.comparing import Comparison
 
-__all__ = ["Study"]
+__all__ = ["COSTS", "Study"]
 
 COST_OF_MISS = 20.0
 COSTS = {
@@ -198,6 +198,8 @@ class Study:
 
     def about_holes(self) -> Section:
         """What was filled in, and how well: the truth is known."""
+        from fabula.tables import write_table
+
         names, holes = self.table.measurements, self.table.holes
         truth = self.table.truth.select(names).to_numpy()
         seen = np.where(holes, np.nan, truth)
@@ -217,7 +219,7 @@ class Study:
             float(np.mean(((truth >= low) & (truth <= high))[holes])),
             _LEVEL,
         )
-        self._write(completed.with_columns(self.table.frame[TARGET]), "completed.csv")
+        write_table(completed.with_columns(self.table.frame[TARGET]), self.folder / "completed.csv")
         return Section("The empty cells", about_filling(filled))
 
     def about_condition(self) -> Section:
@@ -249,9 +251,11 @@ class Study:
         """Whether what the model tells looks like the table."""
         from scipy.stats import ks_2samp
 
+        from fabula.tables import write_table
+
         names = self.table.measurements
         samples, labels = self.loaded.estimator.sample(self.table.frame.height, self.seed)
-        self._write(samples.with_columns(_series(TARGET, labels)), "samples.csv")
+        write_table(samples.with_columns(_series(TARGET, labels)), self.folder / "samples.csv")
         drawn, seen = samples.select(names).to_numpy(), self.table.frame.select(names).to_numpy()
         gaps = np.abs(_correlations(drawn) - _correlations(seen))[np.triu_indices(len(names), 1)]
         worst = [
@@ -279,7 +283,7 @@ class Study:
         """Why the model thinks so about one patient."""
         from fabula.cli._pictures import evidence
 
-        frame, row = self.features, self._patient
+        frame, row = self.features, self.patient
         found, _, _ = evidence(self.loaded, frame[row : row + 1])
         names = [str(column) for column in found.columns]
         who = f"Patient {frame[PATIENT][row]}"
@@ -289,7 +293,7 @@ class Study:
             (
                 *about_evidence(
                     who,
-                    float(self._probabilities[row, -1]),
+                    float(self.probabilities[row, -1]),
                     "cancer",
                     [_words(name) for name in names],
                     found.values[0, -1],
@@ -301,14 +305,14 @@ class Study:
         )
 
     @cached_property
-    def _probabilities(self) -> NDArray[np.float64]:
+    def probabilities(self) -> NDArray[np.float64]:
         """What the model says of every patient, (n, 2)."""
         return np.asarray(self.loaded.estimator.predict_proba(self.features))
 
     @property
-    def _patient(self) -> int:
+    def patient(self) -> int:
         """Row of the patient without a diagnosis who most needs an explanation."""
-        probabilities = self._probabilities[:, -1]
+        probabilities = self.probabilities[:, -1]
         # Not certain, but more likely ill than not.
         distance = np.where(self.diagnosed, np.inf, np.abs(probabilities - 0.8))
         return int(np.argmin(distance))
@@ -375,85 +379,6 @@ class Study:
             f"Here {self.chosen} is used all the same, because decisions under costs need the "
             "probabilities themselves.",
         )
-
-    # Files ------------------------------------------------------------------------------------
-
-    def write_comparison(self) -> None:
-        """Every score with its interval."""
-        import polars as pl
-
-        table = pl.DataFrame(self.comparison.table(), infer_schema_length=None)
-        self._write(table.with_columns(pl.col(pl.Float64).fill_nan(None)), "comparison.csv")
-
-    def write_predictions(self) -> None:
-        """Probabilities and decisions for every patient."""
-        import polars as pl
-
-        from fabula.questions.decide import decide
-
-        probabilities = self._probabilities
-        decisions = decide(probabilities, COSTS, self.loaded.class_names)
-        self._write(
-            pl.DataFrame(
-                {
-                    PATIENT: self.table.frame[PATIENT],
-                    TARGET: self.table.frame[TARGET],
-                    f"p_{BENIGN}": probabilities[:, 0],
-                    f"p_{MALIGNANT}": probabilities[:, 1],
-                    "decision": decisions.labels().tolist(),
-                    "expected_cost": decisions.expected_costs,
-                }
-            ),
-            "predictions.csv",
-        )
-
-    def write_model(self) -> None:
-        """The model, with notes."""
-        notes = {"target": TARGET, "data": "patients.csv", "rows": self.table.frame.height,
-                 "missing_cells": int(self.table.holes.sum()), "why": self.why}  # fmt: skip
-        save_model(self.loaded.estimator, str(self.folder / "model.fabula"), notes, force=False)
-
-    def draw(self) -> None:
-        """All pictures but those of the comparison."""
-        from fabula.cli import _pictures
-        from fabula.evaluation.costs import cost_curve
-        from fabula.evaluation.reliability import reliability_curve
-        from fabula.plots import cost_curve as draw_costs
-        from fabula.plots import reliability, save
-
-        loaded, frame = self.loaded, self.table.frame
-        codes = self.comparison.codes
-        curve = reliability_curve(codes, self.held_out, label=self.chosen, random_state=self.seed)
-        costs = [
-            cost_curve(codes, self.comparison.held_out[name], label=name)
-            for name in (self.chosen, *self._best_divider)
-        ]
-        pictures = {
-            "pairs": _pictures.draw_pairs(loaded, frame, None, self.seed),
-            "densities": _pictures.draw_densities(loaded, frame, None),
-            "regions": _pictures.draw_regions(loaded, frame, None),
-            "reliability": reliability(curve, title="Cancer: what was stated, what came true"),
-            "costs": draw_costs(costs, title="What deciding costs; a case is a cancer"),
-            "contributions": _pictures.draw_contributions(
-                loaded,
-                frame,
-                self._patient + 1,
-                MALIGNANT,
-                f"Patient {frame[PATIENT][self._patient]}",
-            ),
-        }
-        for stem, figure in pictures.items():
-            save(figure, self.folder / f"{stem}.png")
-
-    @property
-    def _best_divider(self) -> tuple[str, ...]:
-        names = [m.name for m in self.comparison.models if m.kind == "divider" and m.scores]
-        return tuple(names[:1])
-
-    def _write(self, frame: pl.DataFrame, name: str) -> None:
-        from fabula.tables import write_table
-
-        write_table(frame, self.folder / name)
 
 
 def _words(name: str) -> str:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "PICTURES",
     "draw_components",
     "draw_contributions",
     "draw_costs",
@@ -181,11 +180,6 @@ def draw_components(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> F
         names=names,
         title=f"Components over {across} and {up}",
     )
-
-
-PICTURES = (
-    "pairs", "densities", "regions", "reliability", "contributions", "costs", "components",
-)  # fmt: skip
 
 
 def telling_columns(

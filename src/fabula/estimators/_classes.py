@@ -113,15 +113,17 @@ class ClassModel(ClassQuestions):
             A line or a cell cannot be used, no row has a label, or there are over 1,000 classes.
         """
         self._check_parameters()
-        scan, encoding, classes = open_table(path, target, getattr(self, "kinds", None), block_rows)
+        scan, encoding, target_codes = open_table(
+            path, target, getattr(self, "kinds", None), block_rows
+        )
+        assert target_codes is not None
         adopt_encoding(self, encoding)
-        assert classes is not None
-        self.classes_ = np.array(classes)
-        blocks = FileBlocks(scan, encoding, block_rows, target, classes)
+        self.classes_, codes = target_codes
+        blocks = FileBlocks(scan, encoding, block_rows, target, codes)
         x, known = sample_rows(blocks, ROWS_TO_SAMPLE, np.random.default_rng(0))
         assert known is not None
         pooled = fitting.pool(self._template(x, known, None), x)
-        bank = pooled.select(np.zeros(len(classes), dtype=np.intp))
+        bank = pooled.select(np.zeros(len(self.classes_), dtype=np.intp))
         self._prior = self._choose_prior(x, known, None, bank)
         blocks = replace(blocks, rows=fitting.block_rows(bank))
         fitted = fitting.fit_known(

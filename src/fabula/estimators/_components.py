@@ -73,6 +73,11 @@ class ComponentModel(DensityMixin, TableQuestions):
         """
         self._check_parameters()
         again = self.warm_start and hasattr(self, "story_")
+        if again and self.story_.n_classes != self.n_components:
+            raise UsageError(
+                f"warm_start goes on with {self.story_.n_classes} components, but n_components is "
+                f"now {self.n_components}: set warm_start=False to begin anew."
+            )
         x = self._read(X, reset=not again, kinds=getattr(self, "kinds", None))
         n = int(x.shape[0])
         if n < self.n_components:

@@ -12,6 +12,7 @@ import numpy as np
 from fabula.core.arrays import Codes
 from fabula.core.blocks import Block
 from fabula.core.errors import DataError, UsageError
+from fabula.estimators._table import read_target
 from fabula.tables import scan_table
 from fabula.tables.encoding import TableEncoding
 
@@ -30,7 +31,7 @@ class FileBlocks:
     encoding: TableEncoding
     rows: int
     target: str | None = None
-    classes: tuple[Any, ...] | None = None
+    codes: dict[Any, int] | None = None  # value of the target → class, -1 where it is no label
 
     def __iter__(self) -> Iterator[Block]:
         first_row = 0
@@ -54,15 +55,14 @@ class FileBlocks:
         return False
 
     def _codes(self, labels: Any) -> Codes:
-        assert self.classes is not None
-        places = {value: i for i, value in enumerate(self.classes)}
-        return np.array([places.get(value, -1) for value in labels.to_list()], dtype=np.intp)
+        assert self.codes is not None
+        return np.array([self.codes.get(value, -1) for value in labels.to_list()], dtype=np.intp)
 
 
 def open_table(
     path: str | os.PathLike[str], target: str | None, kinds: Any, block_rows: int
-) -> tuple[Any, TableEncoding, tuple[Any, ...] | None]:
-    """Scan a file once for its columns: the scan, their encoding, and the classes of the target."""
+) -> tuple[Any, TableEncoding, tuple[np.ndarray, dict[Any, int]] | None]:
+    """Scan a file for its columns: the scan, their encoding, and the classes with their codes."""
     scan = scan_table(path, block_rows=block_rows)
     whole = TableEncoding.fit(scan, kinds=dict(kinds) if kinds else None)
     if target is None:
@@ -71,18 +71,18 @@ def open_table(
         from fabula.tables.messages import unknown_column
 
         raise UsageError(unknown_column(target, whole.schema.names))
-    classes: set[Any] = set()
+    values: set[Any] = set()
     for frame in scan:
-        classes.update(value for value in frame[target].unique().to_list() if value is not None)
-        if len(classes) > 1000:
+        values.update(frame[target].unique().to_list())
+        if len(values) > 1000:
             raise DataError(
                 f"Column {target!r} has more than 1,000 different values, so it does not say which "
                 "class a row belongs to. Choose a target with few classes."
             )
-    if not classes:
-        raise DataError(f"No row of column {target!r} has a label.")
+    listed = sorted(values, key=lambda value: (str(type(value)), str(value)))
+    labels, codes = read_target(np.array([*listed, None], dtype=object)[:-1], len(listed))
     rest = [name for name in whole.schema.names if name != target]
-    return scan, whole.select(rest), tuple(sorted(classes, key=lambda v: (str(type(v)), v)))
+    return scan, whole.select(rest), (labels, dict(zip(listed, codes.tolist(), strict=True)))
 
 
 def sample_rows(

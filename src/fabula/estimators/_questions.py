@@ -18,6 +18,7 @@ from fabula.estimators._table import TableEstimator
 from fabula.questions import classify, contribute, impute, score
 from fabula.questions.decide import Decisions, decide
 from fabula.structures.mixture import Mixture
+from fabula.structures.truncated import Truncated
 
 __all__ = ["ClassQuestions", "TableQuestions", "generator_of", "read_prior", "wants_estimate"]
 
@@ -40,8 +41,13 @@ class TableQuestions(TableEstimator):
 
     @property
     def density_kind(self) -> str:
-        """``"exact"``: `score_samples` is the log density itself, not a bound or an estimate."""
-        return "exact"
+        """``"exact"`` where `score_samples` is the log density itself.
+
+        ``"estimate"`` after a condition on intervals of two or more columns that depend on each
+        other: the probability of a rectangle has no closed form.
+        """
+        story = getattr(self, "story_", None)
+        return "estimate" if isinstance(story, Truncated) and len(story.columns) > 1 else "exact"
 
     def score_samples(self, X: Any) -> FloatArray:
         """Log density of each row, in nats, with missing cells integrated out.
@@ -263,6 +269,7 @@ class TableQuestions(TableEstimator):
         """A copy that tells another story, over the given encoded columns."""
         model = copy.copy(self)
         model.story_ = story
+        model.__dict__.pop("_statistics", None)  # sums of other columns, or of another prior
         model.columns_ = self.columns_.keep(encoded)
         if self.encoding_ is not None:
             model.encoding_ = self.encoding_.select(model.columns_.names)
@@ -478,6 +485,7 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
         else:
             shares = read_prior(prior, self.classes_)
         model = copy.copy(self)
+        model.__dict__.pop("_statistics", None)
         model.story_ = classify.with_prior(self.story_, shares)
         model._refresh()
         return model

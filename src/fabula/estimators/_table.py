@@ -187,7 +187,9 @@ class TableEstimator(BaseEstimator):
             self.encoding_ = None
             self.container_ = "numpy"
             kinds = dict(kinds or {}) if not hasattr(x, "indptr") else _ALL_WORDS
-            self.columns_ = Columns(tuple(_array_fields(x, kinds)))
+            # The classes of a classifier must count the same levels, or they cannot be compared.
+            shared = getattr(self, "_shared_columns", None)
+            self.columns_ = shared or Columns(tuple(_array_fields(x, kinds)))
             self.empty_columns_ = _empty_columns(x)
         return _refuse_infinities(x, self)
 
@@ -343,13 +345,48 @@ class TableEstimator(BaseEstimator):
                     f"The condition on {field.column!r} is a tuple of {len(value)}; an interval is "
                     "(low, high), a set of values is {a, b, c}."
                 )
-            low, high = (None if end is None else self._code(field, end) for end in value)
-            return Interval(-np.inf if low is None else low, np.inf if high is None else high)
+            return self._interval(field, *value)
         if isinstance(value, set | frozenset | list | np.ndarray):
             if not len(value):
                 raise UsageError(f"The set of values for {field.column!r} is empty.")
             return OneOf(tuple(sorted(self._code(field, item) for item in value)))
         return self._code(field, value)
+
+    def _interval(self, field: Field, low: Any, high: Any) -> Interval:
+        """The interval of values that are written as one between the ends."""
+        if field.kind == "category":
+            raise UsageError(
+                f"Column {field.column!r} is a category, whose levels have no order: give a set "
+                "of levels instead of an interval."
+            )
+        ends = [-np.inf if low is None else self._end(field, low),
+                np.inf if high is None else self._end(field, high)]  # fmt: skip
+        step = self._rounding(field)
+        if step:
+            # A continuous story of rounded numbers: all that is rounded into the interval counts.
+            inner = np.ceil(ends[0] / step) * step, np.floor(ends[1] / step) * step
+            if inner[0] <= inner[1]:
+                ends = [inner[0] - 0.5 * step, inner[1] + 0.5 * step]
+        return Interval(*ends)
+
+    def _end(self, field: Field, value: Any) -> float:
+        if field.kind in ("continuous", "count") and isinstance(value, int | float | np.number):
+            return float(value)
+        return self._code(field, value)
+
+    def _rounding(self, field: Field) -> float:
+        """Distance of the values as they are written, where the story itself does not round."""
+        if self.encoding_ is None or field.kind not in ("continuous", "count"):
+            return 0.0
+        decimals = self.encoding_.schema[field.column].decimals
+        story = self.story_
+        while hasattr(story, "stories"):
+            story = story.stories[0]
+        family = getattr(story, "family", None)
+        if decimals is None or family is None:
+            return 0.0
+        part = family.univariate_part(self.columns_.find(field.column)[0])
+        return 0.0 if part is not None and getattr(part[0], "discrete", False) else 10.0**-decimals
 
     def _code(self, field: Field, value: Any) -> float:
         """One cell as the number that stands for it."""

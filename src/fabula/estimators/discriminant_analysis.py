@@ -47,27 +47,33 @@ class _DiscriminantAnalysis(ClassModel):
     def _needs_em(self, x: Any) -> bool:
         return has_missing(x)
 
-    def _strength(self, rows: FloatArray, weights: FloatArray, spread: FloatArray) -> float:
-        """Pseudo-observations that the shrinkage asks for, from rows about their class mean."""
+    def _strength(
+        self, rows: FloatArray, weights: FloatArray, spread: FloatArray, n_rows: float
+    ) -> float:
+        """Pseudo-observations that the shrinkage asks for.
+
+        ``rows`` are about their class mean, NaN where cells are missing, and may be a sample of
+        the ``n_rows`` that are learned from.
+        """
         shrinkage = _read_shrinkage(self.shrinkage)
-        n = float(weights.sum())
-        d = rows.shape[1]
-        if n <= 0 or d == 1:
-            return 0.0
-        if shrinkage is None:
+        if n_rows <= 0 or not len(rows) or rows.shape[1] == 1 or shrinkage is None:
             return 0.0
         if isinstance(shrinkage, float):
             intensity = min(shrinkage, 1.0 - 1e-9)
-            return intensity * n / (1.0 - intensity)
+            return intensity * n_rows / (1.0 - intensity)
         # Columns that never change are no dimensions in which anything could be correlated.
         changing = spread > 0
         if not changing.any():
             return 0.0
         standardised = rows[:, changing] / spread[changing]
-        if shrinkage == "oas":
-            correlation = (standardised * weights[:, None]).T @ standardised / n
-            return oas_strength(correlation, n)
-        return ledoit_wolf_strength(standardised, weights)
+        seen = ~np.isnan(standardised)
+        if shrinkage == "ledoit_wolf" and seen.all():
+            return ledoit_wolf_strength(standardised, weights)
+        # A correlation is known from the rows that show both cells.
+        standardised = np.where(seen, standardised, 0.0)
+        counts = np.maximum((seen * weights[:, None]).T @ seen, 1e-300)
+        correlation = (standardised * weights[:, None]).T @ standardised / counts
+        return oas_strength(correlation, float(counts.mean()))
 
 
 @storable("estimator/linear_discriminant_analysis")
@@ -153,8 +159,9 @@ class LinearDiscriminantAnalysis(
 
     def _family_prior(self, x: Any, known: Codes, weights: FloatArray | None, bank: Family) -> Any:
         rows, row_weights, spread, _ = _within_classes(x, known, weights, len(self.classes_))
-        strength = self._strength(rows, row_weights, spread)
-        freedom = float(row_weights.sum()) - len(self.classes_)
+        n = float((known >= 0).sum() if weights is None else weights[known >= 0].sum())
+        strength = self._strength(rows, row_weights, spread, n)
+        freedom = n - len(self.classes_)
         target = moderated_variances(spread**2, freedom)
         return CovariancePrior(strength, strength * target + _trace(bank), _floor(bank, spread))
 
@@ -348,11 +355,12 @@ class QuadraticDiscriminantAnalysis(_DiscriminantAnalysis):
         strengths, scatters = np.zeros(n_classes), np.zeros((n_classes, *bank_shape(bank)))
         for c in range(n_classes):
             mine = codes == c
-            n = float(row_weights[mine].sum())
+            n = float((known == c).sum() if weights is None else weights[known == c].sum())
             # A class with few rows borrows its spread from all classes.
-            squares = row_weights[mine] @ rows[mine] ** 2
-            spread = np.sqrt((squares + pooled**2) / (n + 1.0))
-            strengths[c] = self._strength(rows[mine], row_weights[mine], spread)
+            counts = row_weights[mine] @ ~np.isnan(rows[mine])
+            squares = row_weights[mine] @ np.nan_to_num(rows[mine]) ** 2
+            spread = np.sqrt((squares + pooled**2) / (counts + 1.0))
+            strengths[c] = self._strength(rows[mine], row_weights[mine], spread, n)
             target = moderated_variances(spread**2, n)
             scatters[c] = np.diag(strengths[c] * target + _trace(bank))
             if n < 2 and self.shrinkage is not None:
@@ -406,7 +414,7 @@ def _within_classes(
 ) -> tuple[FloatArray, FloatArray, FloatArray, Codes]:
     """Labelled rows about their class means, their weights, spread within classes, and classes.
 
-    Missing cells stand at the class mean, which says nothing about correlations.
+    Of many rows a sample is enough: the strength of shrinkage does not grow with their number.
     """
     labelled = np.flatnonzero(known >= 0)
     if len(labelled) > _ROWS_TO_SHRINK:
@@ -425,4 +433,7 @@ def _within_classes(
     means = sums / np.maximum(counts, 1e-300)
     centred = np.where(seen, rows - means[codes], 0.0)
     total = np.maximum(row_weights @ seen, 1e-300)
-    return centred, row_weights, np.sqrt(row_weights @ centred**2 / total), codes
+    spread = np.sqrt(row_weights @ centred**2 / total)
+    # What rounding leaves of a column that never changes is no spread.
+    spread[spread <= 1e-13 * np.abs(means).max(axis=0)] = 0.0
+    return np.where(seen, centred, np.nan), row_weights, spread, codes

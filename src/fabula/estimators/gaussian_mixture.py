@@ -9,7 +9,7 @@ import numpy as np
 
 from fabula import families
 from fabula.core.arrays import FloatArray
-from fabula.core.errors import UsageError
+from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.estimators._components import ComponentModel
 from fabula.estimators._limits import refuse_hopeless_covariances
 from fabula.estimators._table import adopt_columns
@@ -210,6 +210,12 @@ class GaussianMixture(ComponentModel):
         if self.precisions_init is not None:
             precisions = np.asarray(self.precisions_init, dtype=np.float64)
             dense = self.covariance_type in ("full", "tied")
+            if self.covariance_type == "factor" or precisions.shape != np.shape(covariances):
+                raise UsageError(
+                    f"precisions_init must have the shape {np.shape(covariances)} for "
+                    f"covariance_type={self.covariance_type!r} (and has no meaning for 'factor'), "
+                    f"not {precisions.shape}."
+                )
             covariances = np.linalg.inv(precisions) if dense else 1.0 / precisions
         log_weights = story.log_weights
         if self.weights_init is not None:
@@ -230,6 +236,10 @@ class GaussianMixture(ComponentModel):
     @property
     def covariances_(self) -> FloatArray:
         """Covariances of the components; made when asked for, since factors need them never."""
+        if not hasattr(self.story_, "family"):
+            raise CannotAnswerError(
+                "covariances_", "a truncated GaussianMixture", "its components are no longer normal"
+            )
         return _covariances(self.story_.family)
 
     @property

@@ -181,6 +181,8 @@ class GenerativeClassifier(ClassQuestions):
         if is_frame(X):
             # The classes must share levels and words, or their densities could not be compared.
             model._shared_encoding = self.encoding_
+        else:
+            model._shared_columns = self.columns_
         mine_weights = None if weights is None else weights[rows]
         if mine_weights is not None and not mine_weights.any():
             mine_weights = None  # the class counts nothing: its prior is 0, whatever it looks like

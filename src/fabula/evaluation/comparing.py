@@ -58,6 +58,8 @@ class ModelResult(Result):
         best itself, and where a loss is infinite.
     log_density : float
         Mean log p(row, class) of held-out rows in nats; NaN for dividers.
+    fold_log_densities : (J,)
+        The same of each fold.
     inverse_temperature : float
         Mean over the folds, where the map has one; else NaN.
     fit_seconds : float
@@ -79,6 +81,7 @@ class ModelResult(Result):
     fold_briers: Floats
     difference: Difference | None
     log_density: float
+    fold_log_densities: Floats
     inverse_temperature: float
     fit_seconds: float
     failure: str | None = None
@@ -329,12 +332,18 @@ def _score(
                 # From the logarithms: 1 - 1e-40 is not certain, but the double nearest to it is 1.
                 log_loss=mean_interval(row_losses[rows], groups=groups),
             )
-        results.append(_result(run, scores, losses, briers, rows))
+        densities = np.array([run.log_joint[fold.test].mean() for fold in folds])
+        results.append(_result(run, scores, losses, briers, densities, rows))
     return _ranked(results, folds), held_out
 
 
 def _result(
-    run: Run, scores: Scores | None, losses: Floats, briers: Floats, rows: np.ndarray
+    run: Run,
+    scores: Scores | None,
+    losses: Floats,
+    briers: Floats,
+    densities: Floats,
+    rows: np.ndarray,
 ) -> ModelResult:
     penalty = 0.0 if run.calibration is None else 0.01 * (1 + METHODS.index(run.calibration))
     return ModelResult(
@@ -349,6 +358,7 @@ def _result(
         fold_briers=briers,
         difference=None,
         log_density=float(run.log_joint[rows].mean()),
+        fold_log_densities=densities,
         inverse_temperature=float(np.mean(run.temperatures)) if run.temperatures else np.nan,
         fit_seconds=float(np.mean(run.seconds)) if run.seconds else np.nan,
         failure=run.failure,

@@ -17,6 +17,7 @@ from fabula.estimators._held_out import log_posterior
 from fabula.estimators._questions import ClassQuestions
 from fabula.estimators.calibrated import Calibrated, calibrate_each
 from fabula.evaluation.contestants import Contestant
+from fabula.evaluation.predictions import check_predictions
 from fabula.evaluation.problems import Fold, Problem
 
 __all__ = [
@@ -78,9 +79,11 @@ class Run:
         suffix = f" + {self.calibration}" if self.calibration else ""
         return self.contestant.name + suffix + (LABELLED_ONLY if self.labelled_only else "")
 
-    def hear(self, model: Any, X: Any, rows: np.ndarray, classes: np.ndarray) -> None:
-        """Take down what a model says of the rows of a fold."""
-        self.log_proba[rows] = log_posterior(model, X, classes)
+    def hear(self, model: Any, X: Any, rows: np.ndarray, problem: Problem) -> None:
+        """Take down what a model says of a fold; DataError where it states no probabilities."""
+        said = log_posterior(model, X, problem.classes)
+        check_predictions(problem.codes[rows], np.exp(said))
+        self.log_proba[rows] = said
         if isinstance(model, Calibrated):
             inverse = getattr(model.map_, "inverse_temperature", None)
             if inverse is not None:
@@ -182,7 +185,7 @@ def _run_fold(
     for run in runs:
         run.seconds.append(seconds if run.calibration is None else spent)
         model = plain if run.calibration is None else models[run.calibration]
-        run.hear(model, tested, fold.test, problem.classes)
+        run.hear(model, tested, fold.test, problem)
     runs[0].hear_density(plain, tested, fold.test, problem)
 
 

@@ -173,8 +173,7 @@ def judge(
     chosen = min(equal or [best], key=lambda m: (m.complexity, _loss(m)))
     found: list[Reason | None] = [
         _about_choice(field, chosen, best),
-        *_about_boundary(field),
-        _about_covariances(field),
+        *_about_boundary(field, chosen),
         _about_independence(field, traits),
         _about_rows(traits),
         *_about_calibration(field),
@@ -206,35 +205,44 @@ def _about_choice(field: _Field, chosen: ModelResult, best: ModelResult) -> Reas
     return Reason("chosen", text, evidence)
 
 
-def _about_boundary(field: _Field) -> Iterable[Reason]:
-    """Quadratic against linear, within each philosophy."""
+def _about_boundary(field: _Field, chosen: ModelResult) -> Iterable[Reason]:
+    """Quadratic against linear, within each philosophy, and the densities that bear on it."""
     tested = []
     for linear, quadratic in (("lda", "qda"), ("logistic", "quadratic")):
         a, b = _variants(field, quadratic), _variants(field, linear)
         if a and b:
             # The best variant of each, so that a map does not decide about the boundary.
             tested.append((a[0], b[0], field.difference(a[0], b[0])))
-    if not tested:
-        return
-    evidence: dict[str, Any] = {}
-    for rich, simple, difference in tested:
-        evidence[f"{rich.name} - {simple.name}"] = _evidence(difference)
+    unequal = _about_covariances(field)
+    if tested:
+        yield _boundary(field, tested, chosen, unequal is not None)
+    if unequal is not None:
+        yield unequal
+
+
+def _boundary(
+    field: _Field,
+    tested: Sequence[tuple[ModelResult, ModelResult, Difference]],
+    chosen: ModelResult,
+    unequal: bool,
+) -> Reason:
+    evidence = {f"{rich.name} - {simple.name}": _evidence(d) for rich, simple, d in tested}
     shown = "; ".join(
         f"{rich.name} against {simple.name} {_signed(d.mean)} nats, p = {_p(d)}"
         for rich, simple, d in tested
     )
-    significant = [d for _, _, d in tested if field.beats(d)]
-    if significant:
-        wrong = (
-            "the shared-covariance story is wrong"
-            if tested[0][1].code == "lda"
-            else ("a linear boundary is wrong")
+    significant = any(field.beats(d) for _, _, d in tested)
+    favoured = all(d.mean < 0 for _, _, d in tested)
+    # What the columns say counts too, where the classes point the same way.
+    if significant or (favoured and unequal) or chosen.code in ("qda", "quadratic"):
+        linear = tested[0][1].code == "lda"
+        wrong = "the shared-covariance story" if linear else "a linear boundary"
+        sure = "is wrong" if significant or unequal else "is probably wrong"
+        return Reason(
+            "quadratic_boundary", f"Quadratic boundary: {wrong} {sure} ({shown}).", evidence
         )
-        yield Reason("quadratic_boundary", f"Quadratic boundary: {wrong} ({shown}).", evidence)
-        return
-    yield Reason(
-        "linear_boundary", f"No sign that the boundary is anything but linear ({shown}).", evidence
-    )
+    text = f"A quadratic boundary predicts no better than a linear one ({shown})."
+    return Reason("linear_boundary", text, evidence)
 
 
 def _about_covariances(field: _Field) -> Reason | None:
@@ -242,14 +250,20 @@ def _about_covariances(field: _Field) -> Reason | None:
     tied, free = field.plain("lda"), field.plain("qda")
     if tied is None or free is None:
         return None
-    gain = free.log_density - tied.log_density
-    if not np.isfinite(gain) or gain <= 0.01:
+    if not np.isfinite(tied.fold_log_densities + free.fold_log_densities).all():
+        return None
+    # A log density is a loss with its sign changed.
+    difference = corrected_resampled_difference(
+        tied.fold_log_densities - free.fold_log_densities, field.n_train, field.n_test
+    )
+    if not field.beats(difference):
         return None
     text = (
-        f"Held-out rows are {_number(gain)} nats more probable each where every class has a "
-        f"covariance of its own ({free.name} against {tied.name})."
+        f"Held-out rows are {_number(-difference.mean)} nats more probable each where every class "
+        f"has a covariance of its own ({free.name} against {tied.name}, p = {_p(difference)})."
     )
-    return Reason("unequal_covariances", text, {"nats_per_row": gain})
+    evidence = {"nats_per_row": -difference.mean, "p_value": difference.p_value}
+    return Reason("unequal_covariances", text, evidence)
 
 
 def _about_independence(field: _Field, traits: Traits) -> Reason | None:

@@ -138,7 +138,7 @@ class NormalDiagonal(IndependentColumns):
 def widening(bank: NormalDiagonal) -> FloatArray:
     """Variances (K, d) for the columns of a bank that never changed; 0 for the others."""
     wide = (1e-3 * np.where(bank.means == 0.0, 1.0, np.abs(bank.means))) ** 2
-    constant = bank.variances <= (1e-9 * bank.means) ** 2 + 1e-60
+    constant = bank.variances <= (1e-14 * bank.means) ** 2 + 1e-60
     return np.where(constant | (bank.variances == wide), wide, 0.0)
 
 

@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fabula.core.arrays import FloatArray
-from fabula.core.errors import UsageError
+from fabula.core.blocks import Block
+from fabula.core.errors import UsageError, warn
+from fabula.core.words import count
 from fabula.questions.protocols import ClassifiesRows
 from fabula.questions.walk import walk
 
@@ -25,7 +27,23 @@ _Story = TypeVar("_Story")
 
 def class_probabilities(story: ClassifiesRows, x: Any) -> FloatArray:
     """Posterior probability (n, K) of every class by Bayes' rule."""
-    return walk(x, lambda block: story.posterior(block.x)[1]).astype(np.float64)
+    n_impossible = 0
+
+    def ask(block: Block) -> FloatArray:
+        nonlocal n_impossible
+        log_evidence, posterior = story.posterior(block.x)
+        n_impossible += int(np.isneginf(log_evidence).sum())
+        return posterior
+
+    probabilities = walk(x, ask).astype(np.float64)
+    if n_impossible:
+        warn(
+            f"{count(n_impossible, 'row')} cannot have come about under any class, because of a "
+            "cell outside the support of its family (a 0 where only positive values are possible, "
+            "say): the probabilities given are those of the classes before anything was seen. "
+            "Write NaN in such a cell, or name another family for its column."
+        )
+    return probabilities
 
 
 def log_joint(story: ClassifiesRows, x: Any) -> FloatArray:

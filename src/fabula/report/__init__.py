@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fabula.report.sentences import as_text, joined, number, percent, plural, times
+from fabula.report.sentences import as_text, joined, number, percent, plural
 from fabula.report.texttable import markdown_table, plain_table
 
 __all__ = [
@@ -13,5 +13,4 @@ __all__ = [
     "percent",
     "plain_table",
     "plural",
-    "times",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-__all__ = ["as_text", "joined", "number", "percent", "plural", "times"]
+__all__ = ["as_text", "joined", "number", "percent", "plural"]
 
 
 def as_text(value: object) -> str:
@@ -72,12 +72,3 @@ def plural(count: int, singular: str, several: str | None = None) -> str:
     """
     noun = singular if count == 1 else several or f"{singular}s"
     return f"{count:,} {noun}"
-
-
-def times(ratio: float) -> str:
-    """How many times as much, for sentences.
-
-    >>> times(2.04), times(12.3)
-    ('2.0 times', '12 times')
-    """
-    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:.0f} times"

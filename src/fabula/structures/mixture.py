@@ -221,7 +221,8 @@ class Mixture:
         from fabula.structures.truncated import Truncated
 
         truncated = Truncated.of(story, {kept.index(j): r for j, r in dependent.items()})
-        return truncated, log_total + truncated.log_mass
+        rest = truncated if truncated.n_columns else None
+        return rest, log_total + truncated.log_mass
 
     def sample_given(
         self, n: int, given: Mapping[int, float | Region], rng: np.random.Generator
@@ -300,6 +301,9 @@ def draw_rows(probabilities: FloatArray, rng: np.random.Generator) -> Members:
     return np.asarray(chosen.clip(max=probabilities.shape[1] - 1), dtype=np.intp)
 
 
+_LOG_SMALLEST_FLOAT32 = -80.0
+
+
 def normalise(
     log_joint: FloatArray, log_weights: FloatArray, known: Codes | None = None
 ) -> tuple[FloatArray, Responsibilities]:
@@ -318,6 +322,9 @@ def normalise(
             log_joint[clamped, known[clamped]] = 0.0
         largest[impossible] = log_joint[impossible].max(axis=1)
     log_joint -= largest[:, None]
+    if log_joint.dtype == np.float32:
+        # Numbers too small for full precision slow every product down by an order of magnitude.
+        np.copyto(log_joint, -np.inf, where=log_joint < _LOG_SMALLEST_FLOAT32)
     np.exp(log_joint, out=log_joint)
     total = log_joint.sum(axis=1)
     log_joint /= total[:, None]
