@@ -37,7 +37,9 @@ def run() -> None:
         name = title.partition("(")[0]
         code = FIRST_FIT.format(imports=f"fabula.{name}", model=f"fabula.{model}")
         results = [subprocess.check_output([sys.executable, "-c", code]).split() for _ in range(5)]
-        rows.append([f"first fit of iris, {title}, beyond imports", min(float(r[1]) for r in results)])
+        rows.append(
+            [f"first fit of iris, {title}, beyond imports", min(float(r[1]) for r in results)]
+        )
     print_table(["what", "s"], rows)
 
 

@@ -134,13 +134,26 @@ def test_a_time_budget_stops_the_climb():
 
 def test_unlabelled_rows_and_missing_cells():
     x, y = load_iris(return_X_y=True)
-    x = x.copy()
+    x = x[:, :3].copy()
     x[::5, 1] = np.nan
     labels = y.astype(object)
     labels[::4] = None
     choice = choose_model(x, labels)
     assert choice.estimator.score(x, y) > 0.95
     assert choose_model(x).estimator.score_samples(x).shape == (150,)
+
+
+def test_misleading_rows_without_a_label_are_left_out():
+    rng = np.random.default_rng(1)
+    y = rng.integers(0, 2, 600)
+    x = rng.standard_normal((600, 2)) + 1.5 * y[:, None]
+    x[200:] = np.where(y[200:, None], [2.0, 8.0], [8.0, 2.0]) + rng.standard_normal((400, 2))
+    labels = y.astype(object)
+    labels[200:] = None
+    choice = choose_model(x, labels)
+    assert choice.comparison.verdict.chosen.endswith("(labelled rows only)")
+    told = choice.estimator.score_samples(x)
+    assert told[:200].mean() > told[200:].mean() + 5.0
 
 
 def test_too_little():

@@ -17,11 +17,9 @@ X = X[:, [0, 1, 4, 7]]
 
 
 def test_more_rows_are_better():
-    curves = learning_curve(
-        X, Y, ["lda", "boosting"], [10, 40, 160, 390], repeats=3, calibrate=None
-    )
+    curves = learning_curve(X, Y, ["lda", "boosting"], [10, 40, 160, 390], repeats=3)
     assert [(c.label, c.kind) for c in curves] == [
-        ("LDA", "storyteller"),
+        ("LDA + temperature", "storyteller"),
         ("gradient boosting", "divider"),
     ]
     for curve in curves:

@@ -23,6 +23,7 @@ from fabula.evaluation.differences import paired_difference
 from fabula.evaluation.predictions import Floats
 from fabula.evaluation.problems import Problem, read_problem
 from fabula.evaluation.results import Result
+from fabula.evaluation.rounds import LABELLED_ONLY
 from fabula.evaluation.verdict import Reason
 from fabula.tables.encoding import TableEncoding
 
@@ -190,13 +191,13 @@ def _choose_classifier(
         raise DataError(f"No model could be fitted to this table. {failures}")
     chosen = comparison[name]
     entered, _ = choose_contestants(_storytellers(smaller, seed), smaller, seed)
-    plain = chosen.name.removesuffix(f" + {chosen.calibration}")
+    plain = chosen.name.removesuffix(LABELLED_ONLY).removesuffix(f" + {chosen.calibration}")
     estimator = next(c.estimator for c in entered if c.name == plain)
     if chosen.calibration is not None:
         estimator = Calibrated(estimator, chosen.calibration, random_state=seed)
     fitted = problem.prepare(clone(estimator))
-    every = np.arange(problem.n_rows)
-    fitted.fit(problem.X, problem.labels(every))
+    rows = problem.labelled if chosen.labelled_only else np.arange(problem.n_rows)
+    fitted.fit(problem.rows(rows), problem.labels(rows))
     reasons = comparison.verdict.reasons
     why = " ".join(_told(comparison, chosen, smaller, problem))
     return Choice(fitted, why, reasons, (), comparison, smaller.n_rows)

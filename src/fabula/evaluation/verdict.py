@@ -30,9 +30,9 @@ REASONS: dict[str, str] = {
     "storyteller_wins": "the best storyteller beats the best divider",
     "divider_wins": "the best divider beats the best storyteller",
     "no_difference": "neither does",
-    "unlabelled_help": "rows without a label make a story better",
-    "unlabelled_hurt": "they make it worse",
-    "unlabelled_no_difference": "they make no difference that could be seen",
+    "unlabelled_help": "rows without a label make a story significantly better",
+    "unlabelled_may_help": "they make it better, but not significantly",
+    "unlabelled_do_not_help": "they make it no better",
 }
 """Every code a reason may have, and what it says."""
 
@@ -169,8 +169,8 @@ def judge(
         return Verdict(None, None, (Reason("no_predictions", text, {}),))
     field = _Field(usable, *sizes, alpha)
     best = usable[0]
-    equal = [m for m in usable if not m.labelled_only and field.equals(m, best)]
-    chosen = min(equal or [best], key=lambda m: (m.complexity, _loss(m)))
+    equal = [m for m in usable if field.equals(m, best)]
+    chosen = min(equal, key=lambda m: (m.complexity, _loss(m)))
     found: list[Reason | None] = [
         _about_choice(field, chosen, best),
         *_about_boundary(field, chosen),
@@ -373,18 +373,15 @@ def _about_unlabelled(field: _Field, traits: Traits) -> Reason | None:
     if field.beats(difference):
         text = f"With {rows}, {with_all.name} is better by {size}."
         code = "unlabelled_help"
-    elif field.beats(field.difference(without, with_all)):
-        text = (
-            f"{rows[0].upper()}{rows[1:]} do not help: with them, {with_all.name} is worse by "
-            f"{size}, so its story of the columns is wrong where it matters; leave them out."
-        )
-        code = "unlabelled_hurt"
+    elif difference.mean < 0:
+        text = f"With {rows}, {with_all.name} is better by {size}, which may be chance."
+        code = "unlabelled_may_help"
     else:
-        text = (
-            f"{rows[0].upper()}{rows[1:]} do not help: {with_all.name} learns no more with them "
-            f"than without ({_signed(difference.mean)} nats, p = {_p(difference)})."
-        )
-        code = "unlabelled_no_difference"
+        text = f"{rows[0].upper()}{rows[1:]} do not help: "
+        text += f"with them, {with_all.name} is worse by {size}"
+        hurt = field.beats(field.difference(without, with_all))
+        text += "; its story of the columns is wrong where it matters." if hurt else "."
+        code = "unlabelled_do_not_help"
     return Reason(code, text, evidence)
 
 

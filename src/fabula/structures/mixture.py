@@ -190,6 +190,11 @@ class Mixture:
             None where no column is left; and the log probability of the condition (its log
             density, where values of continuous columns are given).
         """
+        story, log_total = self._given(given)
+        return (story if story is not None and story.n_columns else None), log_total
+
+    def _given(self, given: Mapping[int, float | Region]) -> tuple[Any, float]:
+        """As `condition`, but a truncated story remains one where it has no other column."""
         values = {j: v for j, v in given.items() if not isinstance(v, Interval | OneOf)}
         regions = {j: v for j, v in given.items() if isinstance(v, Interval | OneOf)}
         log_weights = self.log_weights
@@ -221,8 +226,7 @@ class Mixture:
         from fabula.structures.truncated import Truncated
 
         truncated = Truncated.of(story, {kept.index(j): r for j, r in dependent.items()})
-        rest = truncated if truncated.n_columns else None
-        return rest, log_total + truncated.log_mass
+        return truncated, log_total + truncated.log_mass
 
     def sample_given(
         self, n: int, given: Mapping[int, float | Region], rng: np.random.Generator
@@ -231,7 +235,7 @@ class Mixture:
 
         The effective size is ``n`` where every draw is exact and independent.
         """
-        rest, _ = self.condition(given)
+        rest, _ = self._given(given)
         members, effective = None, float(n)
         rows = np.empty((n, self.n_columns))
         values = {j: v for j, v in given.items() if not isinstance(v, Interval | OneOf)}
