@@ -76,7 +76,6 @@ def test_golden_file_in_a_fresh_process(path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.xfail(strict=True, reason="no version with estimators has been released yet")
 def test_there_are_golden_files() -> None:
     assert FILES
 

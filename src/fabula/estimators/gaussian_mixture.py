@@ -202,13 +202,13 @@ class GaussianMixture(ComponentModel):
         family = story.family
         means, covariances = family.means, _covariances(family)  # type: ignore[attr-defined]
         if self.means_init is not None:
-            means = np.asarray(self.means_init, dtype=np.float64)
+            means = _numbers("means_init", self.means_init)
             if means.shape != family.means.shape:  # type: ignore[attr-defined]
                 raise UsageError(
                     f"means_init must have the shape {family.means.shape}, not {means.shape}."  # type: ignore[attr-defined]
                 )
         if self.precisions_init is not None:
-            precisions = np.asarray(self.precisions_init, dtype=np.float64)
+            precisions = _numbers("precisions_init", self.precisions_init)
             dense = self.covariance_type in ("full", "tied")
             if self.covariance_type == "factor" or precisions.shape != np.shape(covariances):
                 raise UsageError(
@@ -219,7 +219,7 @@ class GaussianMixture(ComponentModel):
             covariances = np.linalg.inv(precisions) if dense else 1.0 / precisions
         log_weights = story.log_weights
         if self.weights_init is not None:
-            weights = np.asarray(self.weights_init, dtype=np.float64)
+            weights = _numbers("weights_init", self.weights_init)
             if weights.shape != log_weights.shape or not np.isclose(weights.sum(), 1.0):
                 raise UsageError(f"weights_init must be {len(log_weights)} numbers with sum 1.")
             log_weights = np.log(weights)
@@ -257,6 +257,13 @@ class GaussianMixture(ComponentModel):
         cholesky = np.linalg.cholesky(self.covariances_)
         identity = np.broadcast_to(np.eye(cholesky.shape[-1]), cholesky.shape)
         return np.swapaxes(np.linalg.solve(cholesky, identity), -1, -2)
+
+
+def _numbers(name: str, value: Any) -> FloatArray:
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be an array of numbers, not {value!r}.") from None
 
 
 def _family(covariance_type: str, means: FloatArray, covariances: Any) -> Family:

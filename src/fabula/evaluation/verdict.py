@@ -14,7 +14,7 @@ from fabula.evaluation.rounds import LABELLED_ONLY
 from fabula.evaluation.traits import Traits
 
 if TYPE_CHECKING:
-    from fabula.evaluation.comparing import ModelResult
+    from fabula.evaluation.comparison import ModelResult
 
 __all__ = ["REASONS", "Reason", "Verdict", "judge"]
 
