@@ -11,8 +11,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fabula.core.arrays import Codes, FloatArray
+from fabula.core.blocks import ArrayBlocks
 from fabula.core.errors import CannotAnswerError, DataError, UsageError, warn
 from fabula.core.regions import Interval, OneOf, Region
+from fabula.core.threads import ordered_map
 from fabula.core.words import count
 from fabula.tables.encoding import Field, TableEncoding
 
@@ -172,8 +174,18 @@ class TableEstimator(BaseEstimator):
 
     # Reading ----------------------------------------------------------------------------------
 
-    def _read(self, X: Any, *, reset: bool = False, kinds: Mapping[Any, Any] | None = None) -> Any:
-        """Encoded rows (n, d) of what the user handed in; learns the encoding when ``reset``."""
+    def _read(
+        self,
+        X: Any,
+        *,
+        reset: bool = False,
+        kinds: Mapping[Any, Any] | None = None,
+        check: bool = True,
+    ) -> Any:
+        """Encoded rows (n, d) of what the user handed in; learns the encoding when ``reset``.
+
+        Without ``check`` the caller looks for cells of an array that are no finite numbers.
+        """
         if not reset:
             check_is_fitted(self, "columns_")
         if is_frame(X):
@@ -191,7 +203,7 @@ class TableEstimator(BaseEstimator):
             shared = getattr(self, "_shared_columns", None)
             self.columns_ = shared or Columns(tuple(_array_fields(x, kinds)))
             self.empty_columns_ = _empty_columns(x)
-        return _refuse_infinities(x, self)
+        return _refuse_infinities(x, self) if check else x
 
     def _validate(self, X: Any, reset: bool) -> Any:
         try:
@@ -475,8 +487,8 @@ def _array_fields(x: Any, kinds: dict[Any, Any]) -> list[Field]:
 
 def _empty_columns(x: Any) -> list[int]:
     """Columns of an array without a single value: all that could be said of them is made up."""
-    if hasattr(x, "indptr") or not np.isnan(x.sum()):
-        return []
+    if hasattr(x, "indptr") or np.isfinite(x[:1]).all():
+        return []  # one whole row is enough to know that no column is empty
     empty = np.flatnonzero(np.isnan(x).all(axis=0)).tolist()
     if empty:
         warn(
@@ -498,10 +510,10 @@ def _need_rows(n: int) -> None:
 
 def _refuse_infinities(x: Any, estimator: Any) -> Any:
     """NaN means missing; an infinity means that something went wrong before."""
+    if is_finite(x):
+        return x
     values = x.data if hasattr(x, "indptr") else x
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = values.sum()
-    if np.isfinite(total) or not np.isinf(values).any():
+    if not np.isinf(values).any():
         return x
     dense = x.toarray() if hasattr(x, "toarray") else x
     row, column = np.argwhere(np.isinf(dense))[0]
@@ -509,6 +521,15 @@ def _refuse_infinities(x: Any, estimator: Any) -> Any:
         f"Input X contains infinity: row {row + 1}, column {column} is {dense[row, column]}. "
         "Write NaN where a value is missing; NaN and missing cells are welcome, infinity is not."
     )
+
+
+def is_finite(x: Any) -> bool:
+    """Whether every cell is a finite number, in one pass; sums tell, and overflow says no."""
+    if hasattr(x, "indptr"):
+        return bool(np.isfinite(x.data.sum()))
+    with np.errstate(over="ignore", invalid="ignore"):
+        blocks = ArrayBlocks(x, rows=65_536)
+        return all(ordered_map(lambda block: bool(np.isfinite(block.x.sum())), blocks))
 
 
 # Targets ------------------------------------------------------------------------------------------
@@ -555,11 +576,13 @@ def read_target(
             present = present.astype(np.int64) if values.dtype == object else present
     if missing.any() and present.dtype.kind == "f" and np.all(present == np.floor(present)):
         present = present.astype(np.int64)
-    if len(present):
+    if len(present) and present.dtype.kind == "f":
         check_classification_targets(present)
-    labels, inverse = np.unique(present, return_inverse=True)
-    codes = np.full(n, -1, dtype=np.intp)
-    codes[~missing] = inverse.reshape(-1)
+    labels, inverse = _distinct(present)
+    codes = inverse
+    if missing.any():
+        codes = np.full(n, -1, dtype=np.intp)
+        codes[~missing] = inverse
     if classes is None and len(labels) != 2 and labels.dtype.kind in "if" and unlabelled in labels:
         place = int(np.flatnonzero(labels == unlabelled)[0])
         codes = np.where(codes == place, -1, codes - (codes > place))
@@ -572,6 +595,21 @@ def read_target(
             "each class, or use MixtureModel, which needs no labels."
         )
     return labels, codes
+
+
+def _distinct(values: np.ndarray) -> tuple[np.ndarray, Codes]:
+    """Sorted distinct values, and the place of each value among them."""
+    if values.dtype.kind in "iu" and len(values):
+        low, high = int(values.min()), int(values.max())
+        if high - low < len(values):
+            # Counting is much faster than sorting, and labels are small numbers.
+            shifted = values - low
+            present = np.flatnonzero(np.bincount(shifted))
+            places = np.zeros(high - low + 1, dtype=np.intp)
+            places[present] = np.arange(len(present))
+            return (present + low).astype(values.dtype), places[shifted]
+    labels, inverse = np.unique(values, return_inverse=True)
+    return labels, inverse.reshape(-1)
 
 
 def _recode(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -197,21 +198,31 @@ class LinearDiscriminantAnalysis(
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Posterior probability (n, K) of every class by Bayes' rule."""
-        x = self._read(X)
-        if not hasattr(self, "coef_") or np.isnan(x.sum()):
-            return classify.class_probabilities(self.story_, x)
+        x = self._read(X, check=False)
+        if hasattr(self, "coef_"):
+            # Complete rows need no densities: what the classes share cancels, the rest is linear.
+            probabilities = walk(x, self._linear_posterior(), width=x.shape[1])
+            if np.isfinite(probabilities.sum()):
+                return probabilities
+        return classify.class_probabilities(self.story_, self._read(X))
 
-        # Complete rows need no densities: what the classes share cancels, and the rest is linear,
-        # taken about the mean of all classes, where it keeps its digits.
+    def _linear_posterior(self) -> Callable[[Block], FloatArray]:
+        """The posterior of a block of complete rows; NaN where a cell is missing."""
         centred = self.means_ - self.xbar_
         directions = np.linalg.solve(self.covariance_, centred.T).T
         constants = self.story_.log_weights - 0.5 * (directions * centred).sum(axis=1)
+        at_origin = directions @ self.xbar_
+        near = float(np.abs(directions * self.xbar_).max()) < 1e5
 
         def ask(block: Block) -> FloatArray:
-            scores = (directions @ (block.x - self.xbar_).T).T + constants
+            # Far from zero the terms of the product are taken about the mean, or they cancel.
+            if near:
+                scores = (directions @ block.x.T).T + (constants - at_origin)
+            else:
+                scores = (directions @ (block.x - self.xbar_).T).T + constants
             return normalise(scores, self.story_.log_weights)[1]
 
-        return walk(x, ask, width=x.shape[1])
+        return ask
 
     def transform(self, X: Any) -> FloatArray:
         """Rows in the discriminant directions, in which the classes' spread is 1: (n, ≤ K - 1).

@@ -25,6 +25,7 @@ __all__ = [
     "Progress",
     "Run",
     "calibration_folds",
+    "few_threads",
     "run_contestant",
     "uses_unlabelled",
 ]
@@ -96,6 +97,11 @@ class Run:
             self.log_joint[rows] = joint[np.arange(len(rows)), problem.codes[rows]]
 
 
+def few_threads(n_cells: int) -> Any:
+    """A context for many small fits, in which threads would spend more time meeting than working."""
+    return threadpool_limits(limits=1 if n_cells < _CELLS_FOR_THREADS else None)
+
+
 def uses_unlabelled(estimator: Any) -> bool:
     """Whether rows without a label teach the model something."""
     inner = estimator.estimator if isinstance(estimator, Calibrated) else estimator
@@ -138,12 +144,10 @@ def run_contestant(
         )
         for method in (None, *methods)
     ]
-    # Many small fits: threads inside each would spend more time meeting than working.
-    small = n * len(problem.fields) < _CELLS_FOR_THREADS
     for i, fold in enumerate(folds):
         with (
             warnings.catch_warnings(record=True) as caught,
-            threadpool_limits(limits=1 if small else None),
+            few_threads(n * len(problem.fields)),
         ):
             warnings.simplefilter("always")
             try:
