@@ -32,12 +32,14 @@ def run() -> None:
 
     rows: list[list[object]] = []
     for n in (100, 300, 1000, 5000):
+        story = fabula.GenerativeClassifier(
+            fabula.GaussianMixture(
+                1, covariance_type="factor", n_factors=15, reg_covar=1e-2, max_iter=20
+            )
+        )
         models = {
-            "GenerativeClassifier, 15 factors": fabula.GenerativeClassifier(
-                fabula.GaussianMixture(
-                    1, covariance_type="factor", n_factors=15, reg_covar=1e-2, max_iter=20
-                )
-            ),
+            "GenerativeClassifier, 15 factors": story,
+            "the same, calibrated": fabula.Calibrated(story, method="temperature", cv=3),
             "NaiveBayes": fabula.NaiveBayes("normal"),
             "logistic regression": LogisticRegression(max_iter=200, C=0.01),
         }

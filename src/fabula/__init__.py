@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fabula.core.errors import FabulaWarning as FabulaWarning
     from fabula.core.errors import FileFormatError as FileFormatError
     from fabula.core.errors import UsageError as UsageError
+    from fabula.core.threads import use_threads as use_threads
     from fabula.estimators import Calibrated as Calibrated
     from fabula.estimators import GaussianMixture as GaussianMixture
     from fabula.estimators import GenerativeClassifier as GenerativeClassifier
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from fabula.estimators import QuadraticDiscriminantAnalysis as QuadraticDiscriminantAnalysis
     from fabula.estimators import twin as twin
     from fabula.evaluation import compare as compare
-    from fabula.core.threads import use_threads as use_threads
     from fabula.persistence import describe as describe
     from fabula.persistence import load as load
     from fabula.persistence import save as save

@@ -46,8 +46,9 @@ def test_words_add_up_to_the_log_odds(messages):
 @pytest.mark.data
 @pytest.mark.slow
 def test_spam_filter(data_folder):
-    from benchmarks.spam import cross_validate
     from sklearn.metrics import log_loss, roc_auc_score
+
+    from benchmarks.spam import cross_validate
 
     y, p = cross_validate(data_folder / "sms-spam/sms.tsv")
     peer = np.clip(p["scikit-learn CountVectorizer + MultinomialNB"], 1e-15, 1 - 1e-15)
