@@ -9,7 +9,7 @@ from fabula.estimators.gaussian_mixture import GaussianMixture
 from fabula.estimators.generative_classifier import GenerativeClassifier
 from fabula.estimators.mixture_model import MixtureModel
 from fabula.estimators.naive_bayes import NaiveBayes
-from fabula.estimators.twin import twin
+from fabula.estimators.twins import twin
 
 __all__ = [
     "Calibrated",

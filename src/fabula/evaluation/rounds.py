@@ -98,7 +98,7 @@ class Run:
 
 
 def few_threads(n_cells: int) -> Any:
-    """A context for many small fits, in which threads would spend more time meeting than working."""
+    """A context for small fits, in which threads would spend more time meeting than working."""
     return threadpool_limits(limits=1 if n_cells < _CELLS_FOR_THREADS else None)
 
 
