@@ -197,7 +197,7 @@ def test_unlabelled_rows_teach_the_story_but_not_the_map():
         np.abs(alone.estimator_.means_ - truth).max()
         > np.abs(model.estimator_.means_ - truth).max()
     )
-    assert model.class_prior_ == pytest.approx(np.bincount(y[:20]) / 20)
+    assert np.array_equal(model.class_prior_, model.estimator_.class_prior_)
     # A divider cannot use them, and must not stumble over them.
     divider = Calibrated(LogisticRegression()).fit(x, labels)
     assert np.allclose(
@@ -308,6 +308,57 @@ def test_a_shift_of_the_prior_is_found_and_calibrated():
     assert float(after) <= 0.005
     with pytest.raises(UsageError, match="needs the rows X"):
         model.with_prior("estimate")
+
+
+def test_a_story_with_shares_of_its_own_has_the_last_word():
+    # As many labels of each class, but the story is told for a place where one class is rare.
+    rng = np.random.default_rng(0)
+    y = np.arange(4000) % 2
+    x = rng.standard_normal((4000, 1)) + 1.5 * y[:, None]
+    rare = Calibrated(LinearDiscriminantAnalysis(priors=[0.9, 0.1]), "sigmoid").fit(x, y)
+    even = Calibrated(LinearDiscriminantAnalysis(), "sigmoid").fit(x, y)
+    assert rare.class_prior_.tolist() == [0.9, 0.1]
+    # The same map, and Bayes' rule.
+    moved = even.with_prior([0.9, 0.1]).predict_proba(x)
+    assert np.abs(rare.predict_proba(x) - moved).max() < 1e-6
+    truth = 1.0 / (1.0 + np.exp(-(1.5 * x[:, 0] - 1.125 + np.log(0.1 / 0.9))))
+    assert np.abs(rare.predict_proba(x)[:, 1] - truth).max() < 0.03
+
+
+def test_shares_learned_from_rows_without_a_label():
+    rng = np.random.default_rng(0)
+    y = np.r_[np.arange(200) % 2, rng.random(4000) < 0.1].astype(int)
+    x = rng.standard_normal((4200, 1)) + 3.0 * y[:, None]
+    labels = y.astype(object)
+    labels[200:] = None
+    model = Calibrated(LinearDiscriminantAnalysis()).fit(x, labels)
+    share = np.mean(y)
+    assert model.class_prior_[1] == pytest.approx(share, abs=0.02)
+    odds = 3.0 * x[:, 0] - 4.5 + np.log(share / (1 - share))
+    assert np.abs(model.predict_proba(x)[:, 1] - 1 / (1 + np.exp(-odds))).max() < 0.1
+
+
+def test_conditions_after_priors_and_priors_after_conditions(calibrated, tmp_path):
+    model, table, _ = calibrated
+    rest = table[["age", "clinic"]]
+    first = model.with_prior([0.2, 0.8]).condition({"smoker": "yes"})
+    whole = table.assign(smoker="yes")
+    expected = model.with_prior([0.2, 0.8]).predict_proba(whole)
+    assert np.allclose(first.predict_proba(rest), expected, atol=1e-10)
+    assert np.allclose(first.class_prior_, first.teller_.class_prior_)
+    # Shares of the classes among those who smoke.
+    among = model.condition({"smoker": "yes"}).with_prior([0.5, 0.5])
+    odds = np.log(model.condition({"smoker": "yes"}).predict_proba(rest)) - np.log(
+        model.condition({"smoker": "yes"}).class_prior_
+    )
+    assert np.allclose(
+        among.predict_proba(rest), np.exp(odds) / np.exp(odds).sum(axis=1, keepdims=True)
+    )
+    save(first, tmp_path / "m.fabula")
+    again = load(tmp_path / "m.fabula")
+    assert np.array_equal(again.predict_proba(rest), first.predict_proba(rest))
+    same, different = (m.sample(4, random_state=0)[0] for m in (first, again))
+    pd.testing.assert_frame_equal(same, different)
 
 
 def test_conditions_and_marginals_keep_the_map(calibrated):

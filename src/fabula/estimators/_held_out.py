@@ -16,7 +16,7 @@ from fabula.estimators._calibration_maps import normalise_rows
 from fabula.estimators._questions import ClassQuestions
 from fabula.estimators._table import is_frame, take_rows
 
-__all__ = ["HeldOut", "Learner", "as_rows", "deal_out", "listen", "log_posterior"]
+__all__ = ["HeldOut", "Learner", "as_rows", "deal_out", "evidence_shift", "listen", "log_posterior"]
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,20 @@ def listen(
     X: Any,
     known: Codes,
     weights: FloatArray,
+    shares: FloatArray,
     cv: Any,
     random_state: Any,
     seconds: float,
 ) -> HeldOut:
-    """Leave out each fold of labelled rows in turn, and hear what a clone says of them."""
+    """Leave out each fold of labelled rows in turn, and hear what a clone says of them.
+
+    What it says is taken as it would be if the classes came in the given ``shares`` (K,).
+    """
     parts, scored = [], []
     for held in _folds(X, known, cv, random_state):
         model = learner.fit(X, known, weights, without=held)
-        parts.append(log_posterior(model, take_rows(X, held), learner.classes))
+        said = log_posterior(model, take_rows(X, held), learner.classes)
+        parts.append(normalise_rows(said + evidence_shift(model, shares)))
         scored.append(held)
     rows = np.concatenate(scored)
     return HeldOut(np.concatenate(parts), known[rows], weights[rows], seconds)
@@ -138,6 +143,16 @@ def log_posterior(model: Any, X: Any, classes: np.ndarray) -> FloatArray:
     whole: FloatArray = np.full((len(said), len(classes)), -np.inf)
     whole[:, [places[value] for value in mine.tolist()]] = said
     return whole
+
+
+def evidence_shift(model: Any, shares: FloatArray) -> FloatArray:
+    """What turns a story's log posterior under its own prior into one under ``shares`` (K,)."""
+    prior = getattr(model, "class_prior_", None)
+    if not isinstance(model, ClassQuestions) or prior is None or prior.shape != shares.shape:
+        return np.zeros(len(shares))
+    possible = (prior > 0) & (shares > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(possible, np.log(shares) - np.log(prior), 0.0))
 
 
 def labels_of(classes: np.ndarray, codes: Codes) -> np.ndarray:

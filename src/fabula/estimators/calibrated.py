@@ -14,7 +14,14 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.estimators._calibration_maps import METHODS, CalibrationMap, fit_map, normalise_rows
-from fabula.estimators._held_out import HeldOut, Learner, as_rows, listen, log_posterior
+from fabula.estimators._held_out import (
+    HeldOut,
+    Learner,
+    as_rows,
+    evidence_shift,
+    listen,
+    log_posterior,
+)
 from fabula.estimators._questions import ClassQuestions, read_prior, wants_estimate
 from fabula.estimators._table import TableEstimator, is_frame, read_target
 from fabula.persistence.registry import storable
@@ -68,9 +75,12 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     ----------
     classes_ : (K,) array
     class_prior_ : (K,) array
-        Share of the classes that the probabilities assume; see `with_prior`.
+        Share of the classes that the probabilities assume: those of the story, or of the labels
+        where a divider tells none; see `with_prior`.
     estimator_ : classifier
         The model, fitted to every row.
+    teller_ : classifier
+        The same under ``class_prior_``: whose story is told by `sample` and its kin.
     map_ : TemperatureMap, SigmoidMap or IsotonicMap
 
     Notes
@@ -163,13 +173,17 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         # The model first: what it refuses in the data, it says in its own words.
         self.estimator_ = learner.fit(X, known, weights)
         seconds = time.perf_counter() - began
-        self._retold = self.estimator_
+        self.teller_ = self.estimator_
         self._mirror(self.estimator_)
         labelled = known >= 0
         counts = np.bincount(known[labelled], weights[labelled], minlength=len(self.classes_))
-        self.class_prior_ = counts / counts.sum()
-        self.log_prior_shift_ = np.zeros(len(self.classes_))
-        return listen(learner, X, known, weights, self.cv, self.random_state, seconds)
+        shares = counts / counts.sum()
+        # What happened in the folds happened in the shares of the labels. A story may know better
+        # what shares there are elsewhere (given priors, unlabelled rows), and has the last word.
+        self.class_prior_ = getattr(self.estimator_, "class_prior_", shares)
+        self.log_base_ = np.log(shares)
+        self.log_evidence_shift_ = evidence_shift(self.estimator_, shares)
+        return listen(learner, X, known, weights, shares, self.cv, self.random_state, seconds)
 
     def _with_map(self, method: str, held_out: HeldOut) -> Self:
         """Learn the map from what was said of rows that were left out."""
@@ -200,13 +214,11 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """Log of the calibrated probabilities, (n, K), nats."""
         check_is_fitted(self, "map_")
         X = as_rows(X)
-        said = log_posterior(self.estimator_, X, self.classes_)
-        return self._reweighted(self.map_.log_probabilities(said))
-
-    def _reweighted(self, log_proba: FloatArray) -> FloatArray:
-        if not self.log_prior_shift_.any():
-            return log_proba
-        return normalise_rows(log_proba + self.log_prior_shift_)
+        said = log_posterior(self.estimator_, X, self.classes_) + self.log_evidence_shift_
+        calibrated = self.map_.log_probabilities(normalise_rows(said))
+        with np.errstate(divide="ignore"):
+            shift = np.log(self.class_prior_) - self.log_base_
+        return normalise_rows(calibrated + shift)
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Calibrated probability (n, K) of every class."""
@@ -240,10 +252,9 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def with_prior(self, prior: Any, X: Any = None) -> Self:
         """The same model where the classes come in other proportions.
 
-        Calibrated probabilities hold for the shares of the classes among the labelled rows. Each
-        is multiplied by the new over the old share and normalised, which is exact if every class
-        looks as it did (Saerens, Latinne and Decaestecker 2002, eq. 2.4). The story, where there
-        is one, takes the new shares too.
+        Every calibrated probability is multiplied by the new over the old share of its class and
+        normalised, which is exact if every class looks as it did (Saerens, Latinne and Decaestecker
+        2002, eq. 2.4). The story, where there is one, takes the new shares too.
 
         Parameters
         ----------
@@ -255,18 +266,15 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         check_is_fitted(self, "map_")
         if wants_estimate(prior, X):
-            evidence = self.predict_log_proba(X) - np.log(self.class_prior_)
+            with np.errstate(divide="ignore"):
+                evidence = self.predict_log_proba(X) - np.log(self.class_prior_)
             shares = climb_priors(evidence, self.class_prior_)
         else:
             shares = check_prior(read_prior(prior, self.classes_), len(self.classes_))
         model = copy.copy(self)
-        with np.errstate(divide="ignore"):
-            model.log_prior_shift_ = (
-                self.log_prior_shift_ + np.log(shares) - np.log(self.class_prior_)
-            )
         model.class_prior_ = shares
-        if isinstance(self.estimator_, ClassQuestions):
-            model._retold = self._retold.with_prior(shares)
+        if isinstance(self.teller_, ClassQuestions):
+            model.teller_ = self.teller_.with_prior(shares)
         return model
 
     # Columns ----------------------------------------------------------------------------------
@@ -278,7 +286,7 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         model itself tells a story; see `NaiveBayes.condition`.
         """
         model = self._over(lambda story: story.condition(given))
-        model.log_condition_ = model._retold.log_condition_
+        model.log_condition_ = model.teller_.log_condition_
         return model
 
     def marginal(self, columns: Any) -> Self:
@@ -294,26 +302,28 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise CannotAnswerError(
                 "condition", type(self.estimator_).__name__, _NO_STORY, _STORYTELLERS
             )
-        model = copy.copy(self)
-        model.estimator_ = reduce(self.estimator_)
-        model._retold = reduce(self._retold)
-        model._mirror(model.estimator_)
-        return model
+        return self._retell(reduce)
 
     def _retell(self, change: Any) -> Self:
-        """The same map over another model that gives the same probabilities."""
+        """The same map over another story, which says what the story here would say."""
         model = copy.copy(self)
         model.estimator_ = change(self.estimator_)
-        model._retold = model.estimator_
-        if self.log_prior_shift_.any():
-            model._retold = model.estimator_.with_prior(self.class_prior_)
+        same = self.teller_ is self.estimator_
+        model.teller_ = model.estimator_ if same else change(self.teller_)
+        with np.errstate(divide="ignore"):
+            # Its shares may be others, but the probabilities stay as they are.
+            model.class_prior_ = model.teller_.class_prior_
+            model.log_base_ = (
+                self.log_base_ + np.log(model.class_prior_) - np.log(self.class_prior_)
+            )
+        model._mirror(model.estimator_)
         return model
 
     def __getattr__(self, name: str) -> Any:
         # Only what is not found otherwise comes here, so a divider has no `sample` and says why.
         if name not in _FORWARDED:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        told = vars(self).get("_retold")
+        told = vars(self).get("teller_")
         if told is None:
             check_is_fitted(self, "map_")
         if not hasattr(told, name):
@@ -321,7 +331,7 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return getattr(told, name)
 
     def __dir__(self) -> list[str]:
-        told = vars(self).get("_retold")
+        told = vars(self).get("teller_")
         return [*super().__dir__(), *(name for name in _FORWARDED if hasattr(told, name))]
 
     # Files ------------------------------------------------------------------------------------
@@ -334,6 +344,8 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             if not isinstance(value, np.random.Generator | np.random.RandomState)
         }
         learned = {name: vars(self)[name] for name in _LEARNED if name in vars(self)}
+        if learned.get("teller_") is learned.get("estimator_"):
+            learned["teller_"] = None
         return {"parameters": parameters, "learned": learned}
 
     @classmethod
@@ -343,21 +355,19 @@ class Calibrated(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise DataError("a Calibrated has parameters and what it learned, nothing else")
         model = cls(**state["parameters"])
         learned = dict(state["learned"])
-        if not learned:
+        if set(learned) == {"teller_"} and learned["teller_"] is None:
             return model
         if set(learned) != set(_LEARNED):
             raise DataError(f"a Calibrated learns {', '.join(_LEARNED)}; found {sorted(learned)}")
         for name, value in learned.items():
             setattr(model, name, value)
         n = len(model.classes_)
-        if model.class_prior_.shape != (n,) or model.log_prior_shift_.shape != (n,):
-            raise DataError(f"there are {n} classes, but other numbers of shares")
+        for name in ("class_prior_", "log_base_", "log_evidence_shift_"):
+            if learned[name].shape != (n,):
+                raise DataError(f"{name} has the shape {learned[name].shape}, expected ({n},)")
+        if model.teller_ is None:
+            model.teller_ = model.estimator_
         model._mirror(model.estimator_)
-        model._encoding = None
-        shifted = isinstance(model.estimator_, ClassQuestions) and model.log_prior_shift_.any()
-        model._retold = (
-            model.estimator_.with_prior(model.class_prior_) if shifted else model.estimator_
-        )
         return model
 
 
@@ -388,4 +398,12 @@ def calibrate_each(
 
 
 _NO_STORY = "it tells the classes apart, but does not say how the columns come about"
-_LEARNED = ("classes_", "class_prior_", "log_prior_shift_", "map_", "estimator_")
+_LEARNED = (
+    "classes_",
+    "class_prior_",
+    "estimator_",
+    "log_base_",
+    "log_evidence_shift_",
+    "map_",
+    "teller_",
+)

@@ -75,7 +75,8 @@ def twin(model: _Model, *, random_state: Any = 0) -> _Model:
     rng = generator_of(random_state)
     if isinstance(model, Calibrated):
         check_is_fitted(model, "map_")
-        return model._retell(lambda inner: twin(inner, random_state=rng))
+        seed = int(rng.integers(2**31))
+        return model._retell(lambda inner: twin(inner, random_state=seed))
     if not hasattr(model, "_refresh"):
         raise CannotAnswerError(
             "twin",
