@@ -134,6 +134,8 @@ def test_every_kind_of_frame_and_target():
     assert results[0].classes == ("s", "v", "w")
     with pytest.raises(UsageError, match="kind"):
         compare(pandas, "kid", ["lda"])
+    with pytest.raises(UsageError, match="shown the answer"):
+        compare(pandas, pandas["kind"], ["lda"])
     with pytest.raises(UsageError, match="plain array"):
         compare(x, "kind", ["lda"])
 

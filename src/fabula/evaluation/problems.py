@@ -184,6 +184,12 @@ def _take_column(X: Any, column: Any, names: Sequence[Any], role: str) -> tuple[
 
         frame = nw.from_native(X, eager_only=True)
         return frame[column].to_numpy(), frame.drop(column).to_native()
+    name = getattr(column, "name", None)
+    if role == "target" and isinstance(name, str) and name in names:
+        raise UsageError(
+            f"target is the column {name!r}, which data still holds, so that every model would be "
+            f"shown the answer: say target={name!r}, or leave the column out of data."
+        )
     values = column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
     return values, X
 

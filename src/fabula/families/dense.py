@@ -7,8 +7,10 @@ mean is the same linear map, so expected statistics follow from the moments of t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fabula.core.arrays import FloatArray, Mask
 
@@ -21,6 +23,7 @@ __all__ = [
     "pattern_algebra",
     "product_features",
     "unpack_products",
+    "upper_triangle",
 ]
 
 LOG_2_PI = float(np.log(2.0 * np.pi))
@@ -66,10 +69,17 @@ def product_features(x: FloatArray) -> FloatArray:
     return features.T
 
 
+@lru_cache(maxsize=64)
+def upper_triangle(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows and columns of the entries on and above the diagonal, row by row."""
+    rows, columns = np.triu_indices(d)
+    return rows, columns
+
+
 def unpack_products(packed: FloatArray, d: int) -> FloatArray:
     """Symmetric matrices (…, d, d) from their upper triangles row by row (…, d(d+1)/2)."""
     full = np.empty((*packed.shape[:-1], d, d))
-    rows, columns = np.triu_indices(d)
+    rows, columns = upper_triangle(d)
     full[..., rows, columns] = packed
     full[..., columns, rows] = packed
     return full

@@ -31,6 +31,7 @@ from fabula.families.dense import (
     pattern_algebra,
     product_features,
     unpack_products,
+    upper_triangle,
 )
 from fabula.families.normal_diagonal import largest_ratio, resolution
 from fabula.families.truncation import draw_truncated_normal
@@ -183,6 +184,9 @@ class DenseNormal(Family):
         features = None
         if self.uses_products and gaps is None:
             features = product_features(cells)
+        elif patterns is None:
+            # Each column along memory: what is done to the columns of a block is many small runs.
+            cells = np.asfortranarray(cells)
         return PreparedDense(cells, features, patterns, origin.astype(np.float64), gaps)
 
     def log_prob(self, x: Rows | PreparedDense) -> LogProbabilities:
@@ -190,25 +194,42 @@ class DenseNormal(Family):
         prepared = self.prepare(x)
         if prepared.patterns is not None:
             return self._log_prob_patterns(prepared, prepared.patterns)
-        if prepared.features is not None and not self._is_far(
-            prepared.origin, prepared.cells.dtype
-        ):
-            theta = self._coefficients(self._precisions, self._constants, prepared.origin)
+        theta = None if prepared.features is None else self._theta(prepared)
+        if theta is not None and prepared.features is not None:
             # Made as (K, n), as everywhere: sums over members then run along memory.
-            return (theta.T.astype(prepared.cells.dtype) @ prepared.features.T).T
+            return (theta @ prepared.features.T).T
         return self._log_prob_white(prepared.cells, prepared.origin)
 
+    def _theta(self, prepared: PreparedDense) -> FloatArray | None:
+        """Θᵀ (K, F) for blocks about this origin; None where products would cancel."""
+        dtype = prepared.cells.dtype
+        key = (prepared.origin.tobytes(), dtype)
+        if key not in self._thetas:
+            theta = None
+            if not self._is_far(prepared.origin, dtype):
+                full = self._coefficients(self._precisions, self._constants, prepared.origin)
+                theta = np.ascontiguousarray(full.T, dtype=dtype)
+            self._thetas[key] = theta
+        return self._thetas[key]
+
+    @cached_property
+    def _thetas(self) -> dict[Any, FloatArray | None]:
+        """What `_theta` has worked out: every block of a pass asks for the same."""
+        return {}
+
     def _log_prob_white(self, cells: FloatArray, origin: FloatArray) -> LogProbabilities:
-        out = np.empty((self.n_members, len(cells)), dtype=cells.dtype).T
-        whitening = self._whitening.astype(cells.dtype)
-        shifts = np.einsum("kd,kde->ke", self.means - origin, self._whitening)
+        out = np.empty((self.n_members, len(cells)), dtype=cells.dtype)
+        whitening = np.swapaxes(self._whitening, -1, -2).astype(cells.dtype)
+        shifts = np.einsum("ked,kd->ke", whitening, self.means - origin).astype(cells.dtype)
+        columns = cells.T
         for k in range(self.n_members):
-            white = cells @ whitening[k]
-            white -= shifts[k].astype(cells.dtype)
-            np.einsum("nd,nd->n", white, white, out=out[:, k])
+            white = whitening[k] @ columns
+            white -= shifts[k][:, None]
+            white *= white
+            white.sum(axis=0, out=out[k])
         out *= -0.5
-        out += self._constants.astype(cells.dtype)
-        return out
+        out += self._constants.astype(cells.dtype)[:, None]
+        return out.T
 
     def _coefficients(
         self, precisions: FloatArray, constants: FloatArray, origin: FloatArray
@@ -217,7 +238,7 @@ class DenseNormal(Family):
         centred = self.means - origin
         linear = np.einsum("...kij,kj->...ki", precisions, centred)
         constant = constants - 0.5 * np.einsum("...ki,ki->...k", linear, centred)
-        rows, columns = np.triu_indices(self.n_columns)
+        rows, columns = upper_triangle(self.n_columns)
         products = -precisions[..., rows, columns] * np.where(rows == columns, 0.5, 1.0)
         theta = np.concatenate([constant[..., None], linear, products], axis=-1)
         return np.swapaxes(theta, -1, -2)
@@ -329,11 +350,12 @@ class DenseNormal(Family):
         second = np.empty((self.n_members, d, d))
         for k in range(self.n_members):
             mine, root = cells, np.sqrt(weights[:, k])
-            counted = np.flatnonzero(root)
-            if 3 * len(counted) < 2 * len(cells):  # labels known: most rows are another member's
+            if 3 * np.count_nonzero(root) < 2 * len(cells):
+                # Labels are known: most rows are another member's.
+                counted = np.flatnonzero(root)
                 mine, root = cells[counted], root[counted]
-            rooted = mine * root[:, None]
-            second[k] = rooted.T @ rooted
+            rooted = mine.T * root
+            second[k] = rooted @ rooted.T
         return (weights.T @ cells).astype(np.float64), second
 
     @abstractmethod
