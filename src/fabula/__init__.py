@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from fabula.estimators import NaiveBayes as NaiveBayes
     from fabula.estimators import QuadraticDiscriminantAnalysis as QuadraticDiscriminantAnalysis
     from fabula.estimators import twin as twin
+    from fabula.evaluation import choose_model as choose_model
     from fabula.evaluation import compare as compare
+    from fabula.evaluation import learning_curve as learning_curve
+    from fabula.evaluation import missing_curve as missing_curve
     from fabula.persistence import describe as describe
     from fabula.persistence import load as load
     from fabula.persistence import save as save
@@ -58,7 +61,10 @@ _HOME = {
     "NaiveBayes": "fabula.estimators",
     "QuadraticDiscriminantAnalysis": "fabula.estimators",
     "twin": "fabula.estimators",
+    "choose_model": "fabula.evaluation",
     "compare": "fabula.evaluation",
+    "learning_curve": "fabula.evaluation",
+    "missing_curve": "fabula.evaluation",
     "describe": "fabula.persistence",
     "load": "fabula.persistence",
     "save": "fabula.persistence",
