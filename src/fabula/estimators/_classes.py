@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import Codes, FloatArray
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
@@ -33,12 +33,6 @@ class ClassModel(ClassQuestions):
     _statistics: MixtureStatistics | None = None
     _bank: Any = None
     _prior: Any = None
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = self._accepts_sparse
-        return tags
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn from rows and labels; unlabelled rows (None, NaN, -1) teach as well.
@@ -298,14 +292,6 @@ class ClassModel(ClassQuestions):
     def _refresh(self) -> None:
         self.class_prior_ = np.exp(self.story_.log_weights)
         self.priors_ = self.class_prior_
-
-    def _read_weights(self, sample_weight: Any, x: Any) -> FloatArray | None:
-        if sample_weight is None:
-            return None
-        weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
-        if not weights.sum() > 0:
-            raise DataError("sample_weight is zero for every row: nothing is left to learn from.")
-        return np.asarray(weights)
 
     def _check_same_classes(self, classes: Any) -> None:
         if classes is not None and np.unique(classes).tolist() != self.classes_.tolist():

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import DensityMixin
-from sklearn.utils.validation import _check_sample_weight
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
@@ -36,12 +35,6 @@ class ComponentModel(DensityMixin, TableQuestions):
     init_params: Start
     warm_start: bool
     random_state: Any
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = self._accepts_sparse
-        return tags
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Climb to the most probable parameters from ``n_init`` starts, and keep the best.
@@ -85,13 +78,7 @@ class ComponentModel(DensityMixin, TableQuestions):
                 f"{type(self).__name__} with n_components={self.n_components} needs at least as "
                 f"many rows, but got n_samples = {n}."
             )
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, x, dtype=np.float64, ensure_non_negative=True
-            )
-            if not weights.sum() > 0:
-                raise DataError("sample_weight is zero for every row.")
+        weights = self._read_weights(sample_weight, x)
         rng = generator_of(self.random_state)
         bank = self._learn_bank(x, weights, n if weights is None else float(weights.sum()))
         blocks = fitting.blocks_of(bank, x, None, weights)

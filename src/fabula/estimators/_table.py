@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fabula.core.arrays import Codes, FloatArray
 from fabula.core.blocks import ArrayBlocks
@@ -114,6 +114,12 @@ class TableEstimator(BaseEstimator):
 
     _numeric_only = False
     _accepts_sparse = False
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = self._accepts_sparse
+        return tags
 
     def __getattr__(self, name: str) -> Any:
         # Only reached where the estimator has no such attribute.
@@ -286,6 +292,15 @@ class TableEstimator(BaseEstimator):
                     "numbers only. Leave the column out, or use NaiveBayes (with a target) or "
                     "MixtureModel (without), which take columns of every kind."
                 )
+
+    def _read_weights(self, sample_weight: Any, x: Any) -> FloatArray | None:
+        """Weights of the rows (n,), not negative and not all zero; None where all count once."""
+        if sample_weight is None:
+            return None
+        weights = _check_sample_weight(sample_weight, x, dtype=np.float64, ensure_non_negative=True)
+        if not weights.sum() > 0:
+            raise DataError("sample_weight is zero for every row: nothing is left to learn from.")
+        return np.asarray(weights)
 
     # Giving back ------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils.validation import _check_sample_weight
 
 from fabula.core.blocks import ArrayBlocks
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
@@ -86,12 +85,6 @@ class GenerativeClassifier(ClassQuestions):
     def _numeric_only(self) -> bool:  # type: ignore[override]
         return bool(getattr(self._inner(), "_numeric_only", False))
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.sparse = self._accepts_sparse
-        return tags
-
     def _inner(self) -> Any:
         if self.estimator is not None:
             return self.estimator
@@ -118,11 +111,7 @@ class GenerativeClassifier(ClassQuestions):
         x = self._read(X, reset=True, kinds=getattr(inner, "kinds", None))
         n = int(x.shape[0])
         self.classes_, known = read_target(y, n)
-        weights = None
-        if sample_weight is not None:
-            weights = _check_sample_weight(
-                sample_weight, x, dtype=np.float64, ensure_non_negative=True
-            )
+        weights = self._read_weights(sample_weight, x)
         inner = self._with_common_families(inner, x, known, weights)
         self.estimators_ = [
             self._fit_class(inner, X, x, np.flatnonzero(known == c), weights, label)
