@@ -149,6 +149,14 @@ KINDS: dict[Any, Any] = {
 }
 
 
+@pytest.mark.parametrize("like", ["polars", "pandas", "pyarrow"])
+def test_an_empty_column_of_whole_numbers_keeps_its_type(like: str) -> None:
+    frame = pl.DataFrame({"small": pl.Series([None, None], dtype=pl.UInt8), "x": [0.0, 1.5]})
+    encoding = TableEncoding.fit(frame, kinds={"small": "count", "x": "continuous"})
+    decoded = pl.DataFrame(encoding.decode(encoding.encode(frame), like=like))
+    assert decoded.schema == frame.schema
+
+
 @given(tables())
 @settings(max_examples=60)
 def test_every_table_survives_encoding_and_decoding(frame: pl.DataFrame) -> None:

@@ -379,7 +379,7 @@ def _with_range(column: Column, summary: ColumnSummary) -> Column:
     numbers, texts = summary.numbers, summary.texts
     if numbers is None or (texts is not None and texts.n_numbers < summary.n_present):
         # Booleans, no value at all, or text that is no number: encoding will complain about that.
-        return column
+        return dataclasses.replace(column, integer=column.dtype.startswith(("int", "uint")))
     if column.kind == "count" and not (numbers.integer and numbers.lower >= 0):
         raise DataError(
             f"Column {column.name!r} cannot be a count: it has values from {numbers.lower:g} to "
