@@ -7,7 +7,6 @@ on the version of a compressor, and a file can then never unfold into more than 
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import struct
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from fabula.core.errors import FabulaError, FileFormatError, UsageError
+from fabula.core.files import whole_file
 
 if TYPE_CHECKING:
     from zipfile import ZipInfo
@@ -62,18 +62,9 @@ def write_members(path: Path, members: Mapping[str, bytes], *, force: bool) -> N
         The operating system refused: no permission, no space.
     """
     check_writable(path, force=force)
-    # A link is followed: what is replaced is the file it names, not the link.
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        try:
-            with part.open("xb") as stream:
-                _write_zip(stream, members)
-                stream.flush()
-                os.fsync(stream.fileno())
-            _move(part, target, force=force)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(path, force=force) as stream:
+            _write_zip(stream, members)
     except FileExistsError as error:
         message = f"{path} appeared while the model was being saved; it was not touched"
         raise UsageError(message) from error
@@ -124,21 +115,6 @@ def _write_zip(stream: IO[bytes], members: Mapping[str, bytes]) -> None:
             info.create_system = 3  # Unix, wherever this runs
             info.external_attr = (stat.S_IFREG | 0o644) << 16
             archive.writestr(info, content)
-
-
-def _move(part: Path, target: Path, *, force: bool) -> None:
-    if not force:
-        try:
-            # Unlike a rename, a link fails where a file has appeared since we looked.
-            os.link(part, target)
-            return
-        except FileExistsError:
-            raise
-        except OSError:
-            pass  # a file system without hard links: the rename below, after one more look
-        if os.path.lexists(target):
-            raise FileExistsError(target)
-    os.replace(part, target)
 
 
 def _check_frame(path: Path, stream: IO[bytes], size: int) -> None:

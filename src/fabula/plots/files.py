@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fabula.core.errors import FabulaError, UsageError
+from fabula.core.files import whole_file
 from fabula.plots.style import styled
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def save(
     picture = io.BytesIO()
     figure.savefig(picture, format=suffix[1:], dpi=dpi, metadata=_METADATA[suffix])
     try:
-        _write_whole(place, picture.getvalue(), force)
+        with whole_file(place, force=force) as stream:
+            stream.write(picture.getvalue())
     except FileExistsError:
         raise UsageError(f"{place} appeared in the meantime; it was not touched.") from None
     except OSError as error:
@@ -75,30 +76,3 @@ def save(
             f"{place} could not be written ({error.strerror or error}); no part of it is left."
         ) from error
     return place
-
-
-def _write_whole(place: Path, content: bytes, force: bool) -> None:
-    target = Path(os.path.realpath(place))  # a link stays a link, to a new file
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    part = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)  # temporary files are narrower than those that people make
-        if force:
-            os.replace(part, target)
-            return
-        try:
-            os.link(part, target)  # unlike a rename, fails where somebody was faster
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without hard links
-            if os.path.lexists(target):
-                raise FileExistsError(target) from None
-            os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -7,11 +7,11 @@ import io
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fabula.core.errors import UsageError
+from fabula.core.files import whole_file
 from fabula.tables.frames import as_table
 from fabula.tables.messages import did_you_mean
 
@@ -86,30 +86,14 @@ def write_table(
 def _write_whole(table: pl.DataFrame, place: Path, suffix: str, is_gzip: bool, force: bool) -> None:
     if place.exists() and not force:
         raise UsageError(f"{place} exists: state force to replace it.")
-    place = place.resolve()  # a link stays a link, to a new file
-    # The modes of temporary files are narrower than those of files that people make.
-    mode = stat.S_IMODE(place.stat().st_mode) if place.exists() else 0o666 & ~_umask()
-    handle, temporary = tempfile.mkstemp(dir=place.parent, prefix=f".{place.name}.")
+    mode = stat.S_IMODE(place.stat().st_mode) if place.exists() else None
     try:
-        with os.fdopen(handle, "wb") as stream:
+        with whole_file(place, force=force) as stream:
             _write(table, stream, suffix, is_gzip)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, mode)
-        if not force:
-            try:
-                os.link(temporary, place)  # unlike a move, fails if somebody was faster
-            except FileExistsError:
-                raise UsageError(f"{place} exists: state force to replace it.") from None
-            except OSError:
-                os.replace(temporary, place)  # a file system without links
-                return
-            os.unlink(temporary)
-        else:
-            os.replace(temporary, place)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+            if mode is not None:
+                os.chmod(stream.name, mode)  # who may read a table stays as it was
+    except FileExistsError:
+        raise UsageError(f"{place} exists: state force to replace it.") from None
 
 
 def _write(table: pl.DataFrame, stream: BinaryIO | io.BytesIO, suffix: str, is_gzip: bool) -> None:
@@ -158,9 +142,3 @@ def _as_polars(frame: Any) -> pl.DataFrame:
         return table.native  # type: ignore[no-any-return]
     columns = [table.column(name).plain().values.alias(str(name)) for name in table.names]
     return pl.DataFrame(columns)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
