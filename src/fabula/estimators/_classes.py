@@ -312,18 +312,6 @@ class ClassModel(ClassQuestions):
             fixed_log_weights=fixed,
         )
 
-    def _read_priors(self) -> FloatArray:
-        priors = np.asarray(self.priors, dtype=np.float64)
-        if priors.shape != (len(self.classes_),):
-            raise UsageError(
-                f"priors must have one probability for each of the {len(self.classes_)} classes, "
-                f"in the order {self.classes_.tolist()}."
-            )
-        if np.any(priors < 0) or not np.isclose(priors.sum(), 1.0, atol=1e-6):
-            raise UsageError("priors must not be negative and must sum to 1.")
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(priors / priors.sum()))
-
 
 def _kinds_of(bank: Any) -> Any:
     """The families of a bank and the columns they have."""

@@ -383,6 +383,20 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
     """Questions about the class."""
 
     classes_: np.ndarray
+    priors: Any
+
+    def _read_priors(self) -> FloatArray:
+        """Log of the class priors (K,) that the caller gave."""
+        priors = np.asarray(self.priors, dtype=np.float64)
+        if priors.shape != (len(self.classes_),):
+            raise UsageError(
+                f"priors must have one probability for each of the {len(self.classes_)} classes, "
+                f"in the order {self.classes_.tolist()}."
+            )
+        if np.any(priors < 0) or not np.isclose(priors.sum(), 1.0):
+            raise UsageError("priors must not be negative and must sum to 1.")
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(priors / priors.sum()))
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row, (n,)."""

@@ -209,7 +209,7 @@ class TableEstimator(BaseEstimator):
             shared = getattr(self, "_shared_columns", None)
             self.columns_ = shared or Columns(tuple(_array_fields(x, kinds)))
             self.empty_columns_ = _empty_columns(x)
-        return _refuse_infinities(x, self) if check else x
+        return _refuse_infinities(x) if check else x
 
     def _validate(self, X: Any, reset: bool) -> Any:
         try:
@@ -274,7 +274,7 @@ class TableEstimator(BaseEstimator):
             if all(field.kind == "continuous" for field in self.columns_.fields):
                 names = list(self.columns_.names)
                 if len(names) == array.shape[1]:
-                    return _refuse_infinities(array.astype(np.float64, copy=False), self)
+                    return _refuse_infinities(array.astype(np.float64, copy=False))
         raise DataError(
             f"{type(self).__name__} was fitted on a data frame with the columns "
             f"{', '.join(map(str, self.columns_.names))}; hand in a data frame with these columns, "
@@ -523,7 +523,7 @@ def _need_rows(n: int) -> None:
         raise DataError("Found array with 0 sample(s): the table has no rows to learn from.")
 
 
-def _refuse_infinities(x: Any, estimator: Any) -> Any:
+def _refuse_infinities(x: Any) -> Any:
     """NaN means missing; an infinity means that something went wrong before."""
     if is_finite(x):
         return x

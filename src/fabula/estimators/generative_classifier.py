@@ -185,14 +185,7 @@ class GenerativeClassifier(ClassQuestions):
     def _log_weights(self, counts: np.ndarray) -> np.ndarray:
         if self.priors is None:
             return np.asarray(np.log(np.maximum(counts / counts.sum(), 1e-300)))
-        priors = np.asarray(self.priors, dtype=np.float64)
-        if priors.shape != counts.shape or np.any(priors < 0) or not np.isclose(priors.sum(), 1.0):
-            raise UsageError(
-                f"priors must be {len(counts)} probabilities that sum to 1, in the order "
-                f"{self.classes_.tolist()}."
-            )
-        with np.errstate(divide="ignore"):
-            return np.log(priors)
+        return self._read_priors()
 
     def _learn_unlabelled(
         self, story: ClassConditional, x: Any, known: np.ndarray, weights: Any

@@ -29,22 +29,6 @@ _BYTES_KEPT_PREPARED = 192 * 2**20
 Reason = Literal["converged", "iteration limit", "closed form", "objective fell", "impossible rows"]
 
 
-class EvidenceStatistics(Protocol):
-    """Statistics that also carry the evidence of the rows they came from."""
-
-    @property
-    def log_evidence(self) -> float:
-        """Log evidence of the rows, nats."""
-        ...
-
-    @property
-    def n_rows(self) -> float:
-        """Number of rows, or the sum of their weights."""
-        ...
-
-    def __add__(self, other: Any, /) -> Any: ...
-
-
 class Story(Protocol):
     """What the loop needs of a structure."""
 
