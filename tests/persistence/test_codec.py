@@ -46,7 +46,9 @@ numbers = st.sampled_from(
     + ["M8[D]", "M8[ns]", "m8[s]"]
 ).map(np.dtype)
 tables = numbers.flatmap(lambda dtype: arrays_of.arrays(dtype, arrays_of.array_shapes(min_dims=0)))
-texts = arrays_of.arrays("U7", arrays_of.array_shapes(min_dims=0), elements=st.text(max_size=7))
+# numpy itself drops zero characters at the end of a text, so none of these arrays can hold one.
+words = st.text(max_size=7).filter(lambda word: not word.endswith("\0"))
+texts = arrays_of.arrays("U7", arrays_of.array_shapes(min_dims=0), elements=words)
 objects = st.lists(plain).map(lambda items: np.fromiter(items, object, len(items)))
 scalars = numbers.filter(lambda dtype: dtype.isnative).flatmap(
     lambda dtype: arrays_of.arrays(dtype, ()).map(lambda array: array[()])
