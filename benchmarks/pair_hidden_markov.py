@@ -13,6 +13,7 @@ from numba import njit
 from benchmarks.timing import print_table, race
 from fabula.core.blocks import Block
 from fabula.core.threads import ordered_map, use_threads
+from fabula.structures.pair_gaps import durbin_story
 from fabula.structures.pair_hidden_markov import PairHiddenMarkov
 from fabula.structures.pairs import PairBlocks, Pairs
 from fabula.structures.read_haplotype import read_haplotype_log10
@@ -53,9 +54,7 @@ def _codes(bases: str) -> np.ndarray:
 def _story(ends: str) -> PairHiddenMarkov:
     rng = np.random.default_rng(0)
     match = 0.01 + 0.01 * rng.random((4, 4)) + 0.2 * np.eye(4)
-    return PairHiddenMarkov.with_affine_gaps(
-        match / match.sum(), gap_open=0.01, gap_extend=0.3, end=0.01, ends=ends
-    )
+    return durbin_story(match / match.sum(), gap_open=0.01, gap_extend=0.3, end=0.01, ends=ends)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -137,9 +136,7 @@ def _genomes(folder: Path) -> None:
     # The human sequence begins in the control region, the chimpanzee's after it.
     x, y = np.roll(human, -576), chimpanzee
     match = np.full((4, 4), 0.008) + 0.226 * np.eye(4)
-    story = PairHiddenMarkov.with_affine_gaps(
-        match / match.sum(), gap_open=0.003, gap_extend=0.6, end=1e-4
-    )
+    story = durbin_story(match / match.sum(), gap_open=0.003, gap_extend=0.6, end=1e-4)
     pairs = Pairs.of([x], [y])
     work = {
         "log probability": lambda: story.log_prob(pairs),

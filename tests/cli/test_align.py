@@ -73,6 +73,31 @@ def test_circles_are_turned(fabula: Any, tmp_path: Path) -> None:
     assert "begins at its letter 601" in done.err
 
 
+@pytest.mark.parametrize(
+    ("format", "written"),
+    [
+        ("text", "human and chimp: not aligned"),
+        ("cigar", "*"),
+        ("paf", "chimp\t30\t0\t0\t*\t*\t0\t0\t0\t0\t0\t0"),
+        ("json", '"cigar": ""'),
+        ("fasta", ">human"),
+    ],
+)
+def test_unrelated_sequences_have_no_local_alignment(
+    fabula: Any, tmp_path: Path, format: str, written: str
+) -> None:
+    (tmp_path / "a.fa").write_text(f">human\n{'ACAAC' * 6}\n")
+    (tmp_path / "b.fa").write_text(f">chimp\n{'TGTTG' * 6}\n")
+    done = fabula(
+        "align", tmp_path / "a.fa", tmp_path / "b.fa", "--ends", "local", "--samples", 5,
+        "--posterior", tmp_path / "p.png", "--format", format,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    assert written in done.out
+    assert "no letters are aligned" in done.err and "warning" not in done.err
+    assert "Of 5 sampled alignments" in done.err
+
+
 def test_proteins(fabula: Any, tmp_path: Path) -> None:
     (tmp_path / "a.fa").write_text(">a\nMKVLAAGIVGLCAKAYWL\n")
     (tmp_path / "b.fa").write_text(">b\nMKVLAGIVGLCARAYWL\n")

@@ -420,6 +420,8 @@ def test_sequences_that_cannot_be_read(model, x, y, message):
         (([X, Y],), UsageError, r"Pair 1 \(counted from 1\) is a str"),
         (([X], [Y, Y]), DataError, "X has 1 sequences and Y 2"),
         ((X, [Y]), UsageError, "must both be one sequence"),
+        ((1, 2), UsageError, "not an int and an int"),
+        (([X], None), UsageError, "is a str"),
         (([], []), DataError, "no pairs at all"),
         (([(X, 3)],), UsageError, "is a tuple of 2; expected two sequences"),
         (([X, ""], [Y, Y]), DataError, "x of pair 2 is empty"),
@@ -442,6 +444,8 @@ def test_what_is_no_pair(model, given, error, message):
         ({"max_iter": 0}, "max_iter"),
         ({"tol": -1}, "tol must be"),
         ({"band": 0}, "band must be"),
+        ({"interval": "bayes"}, "interval must be"),
+        ({"frequencies": [0.25] * 4}, "of a substitution model"),
     ],
 )
 def test_parameters_that_make_no_sense(parameters, message):
@@ -462,11 +466,61 @@ def test_parameters_that_make_no_sense(parameters, message):
         (lambda: PairHiddenMarkovModel.from_scores(n_states=5), "n_states=3"),
         (lambda: PairHiddenMarkovModel.from_scores(background=[1, 0, 0, 0]), "positive prob"),
         (lambda: PairHiddenMarkovModel.from_evolution(distance=-1), "distance"),
+        (lambda: PairHiddenMarkovModel.from_evolution(distance=100), "at most 10"),
+        (lambda: PairHiddenMarkovModel.from_evolution(distance=0.1, kappa=1e-5), "at least 0.001"),
+        (lambda: PairHiddenMarkovModel.from_evolution(distance="far"), "must be a number"),
+        (lambda: PairHiddenMarkovModel.from_parameters("x", 0.1, 0.1), "must be numbers"),
+        (lambda: PairHiddenMarkovModel.from_parameters(-np.eye(4) / 4, 0.1, 0.1), "none negative"),
+        (lambda: PairHiddenMarkovModel.from_parameters(0.9, "a", 0.1), "gap_open must be numbers"),
+        (lambda: PairHiddenMarkovModel.from_parameters(0.9, [[0.1]], 0.1), "gap_open must be one"),
+        (lambda: PairHiddenMarkovModel.from_parameters(0.9, (0.6, 0.6), (0.5, 0.9)), "sum below 1"),
+        (lambda: PairHiddenMarkovModel.from_parameters(0.9, 0.1, np.nan), "below 1"),
+        (lambda: PairHiddenMarkovModel.from_parameters(0.9, 0.1, 0.1, length=np.inf), "positive"),
+        (lambda: PairHiddenMarkovModel.from_scores("a"), "match must be numbers"),
+        (lambda: PairHiddenMarkovModel.from_scores(gap_open=None), "gap_open must be a number"),
     ],
 )
 def test_parameters_that_cannot_be_given(make, message):
     with pytest.raises(UsageError, match=message):
         make()
+
+
+def test_insertions_and_deletions_open_independently_of_each_other():
+    story = PairHiddenMarkovModel.from_parameters(0.9, 0.6, 0.6, length=1.0).story_
+    assert np.exp(story.log_transitions[0]) == pytest.approx([0.4 * 0.4 * 0.5, 0.6, 0.4 * 0.6])
+    assert np.exp(story.log_end[0]) == pytest.approx(0.4 * 0.4 * 0.5)
+
+
+@pytest.mark.parametrize("ends", ["read", "local", "overlap"])
+def test_the_posterior_alignment_leaves_out_what_only_chance_would_match(ends):
+    related = "ACGTACGGCTAGGCTTAGAC"
+    x, y = "TTTGTTGTATTTG" + related, related + "CCGCCACCCGGCC"
+    if ends != "overlap":
+        y = ("CCGCCACCTGGCC" if ends == "local" else "") + related
+    model = PairHiddenMarkovModel.from_evolution("k80", distance=0.1, length=20, ends=ends)
+    best, found, wide = (
+        model.align(x, y, "viterbi"), model.align(x, y, "posterior"),
+        model.align(x, y, "posterior", gamma=np.inf),
+    )  # fmt: skip
+    assert found.starts == best.starts and found.cigar() == best.cigar() == "20="
+    assert (len(wide) > len(found)) == (ends == "local")
+    assert model.align(x, y, "posterior", gamma=1.0) == found
+
+
+def test_rna_frequencies_name_u():
+    shares = {"A": 0.3, "C": 0.2, "G": 0.2, "U": 0.3}
+    model = PairHiddenMarkovModel.from_evolution(distance=0.1, frequencies=shares, alphabet="rna")
+    assert model.story_.background == pytest.approx([0.3, 0.2, 0.2, 0.3])
+
+
+def test_a_distance_near_saturation_has_an_interval_from_the_profile():
+    far = PairHiddenMarkovModel.from_evolution("jc69", distance=3.0, random_state=0)
+    pair = far.sample(1, length=200)[0]
+    model = PairHiddenMarkovModel(substitution="jc69")
+    fit = model.distance(*pair.sequences)
+    profile = model.distance(*pair.sequences, interval="profile").distance
+    assert fit.distance.low == pytest.approx(profile.low, rel=0.02)
+    assert fit.distance.high == pytest.approx(profile.high, rel=0.02)
 
 
 def test_questions_that_have_no_answer(model):

@@ -15,6 +15,7 @@ from fabula.kernels.pair_rows import pair_of
 from fabula.kernels.pair_viterbi import best_path, chain_block, chain_cells
 from fabula.kernels.pair_weights import LinearWeights, PairWeights, linear_weights
 from fabula.structures.pair_batches import counts, log_totals
+from fabula.structures.pair_gaps import affine_story, gap_transitions
 from fabula.structures.pair_walks import PairWalk, band_of
 from fabula.structures.pairs import Pairs
 
@@ -135,7 +136,7 @@ def test_the_plain_recursion_is_the_sum_over_all_alignments(ends: int, n_states:
         top, states, i, j = best_path(pair_of(x, y, w), w, band_of(n, m, None))
         # Weights of ends differ for two paths of one weight; only the weight is unique.
         assert top == pytest.approx(math.log(best[0]), rel=1e-12)
-        mine = [f for f in found if f[1:] == (tuple(states.tolist()), i, j)]
+        mine = [f for f in found if f[1:] == (tuple(states[::-1].tolist()), i, j)]
         assert mine[0][0] == pytest.approx(best[0], rel=1e-12)
 
 
@@ -290,6 +291,31 @@ def test_weights_too_far_apart_for_float32_go_to_float64() -> None:
         expected = [_reference(*pairs.pair(k), weights)[0] for k in range(len(pairs))]
         got = log_totals(pairs, weights, linear_weights(weights))
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=2e-5)
+
+
+@pytest.mark.parametrize("extend", [1e-2, 1e-5, 1e-8, 0.0])
+@pytest.mark.parametrize("ends", ENDS)
+def test_gaps_that_hardly_ever_go_on(ends: str, extend: float) -> None:
+    # Neighbouring cells differ by up to 2**60 here, and a long gap has to be taken all the same.
+    story = affine_story(
+        0.7 * np.eye(4) / 4 + 0.3 / 12 * (1 - np.eye(4)),
+        gap_transitions(0.1, 0.1, [extend], [extend], [1.0]),
+        insert=np.full(4, 0.25), delete=np.full(4, 0.25), background=np.full(4, 0.25),
+        mean_length=100.0, ends=ends,
+    )  # fmt: skip
+    w = story._weights
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 4, size=150)
+    y = np.concatenate([x[:50], x[90:], rng.integers(0, 4, size=20)])
+    total, expected, seen = _reference(x, y, w)
+    walk = PairWalk(*Pairs.of([x], [y]).pair(0), story._linear, -np.inf)
+    assert walk.log_total == pytest.approx(total, rel=1e-12)
+    events = _nothing(w)
+    walk.count(1.0, events)
+    for found, wanted in zip(events, expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-9)
+    for first, block in walk.state_blocks(0):
+        np.testing.assert_allclose(block, seen[first : first + len(block), :, 0], atol=1e-9)
 
 
 def test_weights_beyond_every_float_go_to_logarithms() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from fabula.core.errors import CannotAnswerError, DataError, FabulaWarning, Usag
 from fabula.core.threads import use_threads
 from fabula.learning.em import expectation_maximisation
 from fabula.persistence.codec import pack, unpack
+from fabula.structures.pair_gaps import durbin_story
 from fabula.structures.pair_hidden_markov import PairHiddenMarkov, PairPrior
 from fabula.structures.pairs import PairBlocks, PairPath, Pairs, path_of
 
@@ -49,12 +51,12 @@ def _dna(ends: str = "global", *, two_gaps: bool = False, end: float = 0.01) -> 
     gaps = {"gap_open": [0.02, 0.004], "gap_extend": [0.3, 0.8]} if two_gaps else {
         "gap_open": 0.02, "gap_extend": 0.4,
     }  # fmt: skip
-    return PairHiddenMarkov.with_affine_gaps(match / match.sum(), end=end, ends=ends, **gaps)
+    return durbin_story(match / match.sum(), end=end, ends=ends, **gaps)
 
 
 def _in_float64(story: PairHiddenMarkov) -> PairHiddenMarkov:
     """The same story, whose pairs are computed one by one."""
-    copy = story.with_ends(story.ends)
+    copy = replace(story, ends=story.ends)
     copy.__dict__["_linear"] = story._linear._replace(tile=0)
     return copy
 
@@ -177,6 +179,27 @@ def test_sampled_paths_have_their_posterior_probabilities(ends: str, n_states: i
     expected = np.append(share[often], share[~often].sum()) * len(drawn)
     keep = expected > 0
     assert stats.chisquare(observed[keep], expected[keep]).pvalue > 1e-3
+
+
+@every_end
+@both_sizes
+def test_samples_of_long_pairs_have_their_posterior_probabilities(ends: str, n_states: int) -> None:
+    # Each row of the grid has several powers of two here.
+    story = _story(ends, n_states, letters=4, background_stop=0.01)
+    rng = np.random.default_rng(4)
+    x = rng.integers(0, 4, size=230)
+    y = np.concatenate([x[:90], rng.integers(0, 4, size=20), x[110:]])
+    n = 400
+    shares = np.zeros((len(x), len(y)))
+    for path in story.sample_paths(x, y, n, rng):
+        assert path.x_end <= len(x) and path.y_end <= len(y)
+        if ends == "global":
+            assert (path.x_start, path.x_end, path.y_end) == (0, len(x), len(y))
+        i, j = path.matched().T
+        shares[i, j] += 1 / n
+    p = story.posterior_matrix(x, y)
+    error = np.sqrt(p * (1 - p) / n + 1e-4)
+    assert np.abs((shares - p) / error).max() < 5.5
 
 
 @pytest.mark.parametrize("n", [0, 1, 3])
@@ -400,7 +423,7 @@ def test_learning_from_unaligned_pairs_finds_what_they_were_drawn_from(two_gaps:
     truth = _dna(two_gaps=two_gaps, end=0.004)
     rng = np.random.default_rng(12)
     pairs, paths = truth.sample(60 if two_gaps else 400, rng)
-    rough = PairHiddenMarkov.with_affine_gaps(
+    rough = durbin_story(
         np.full((4, 4), 0.03) + 0.13 * np.eye(4), end=0.01,
         gap_open=[0.05, 0.01] if two_gaps else 0.05,
         gap_extend=[0.2, 0.7] if two_gaps else 0.6,
@@ -511,7 +534,7 @@ def test_batches_agree_with_pairs_one_by_one_in_float64(ends: str) -> None:
 
 def test_log_odds_tell_related_from_unrelated_pairs() -> None:
     story = _dna("local", end=0.005)
-    pairs, _ = story.with_ends("global").sample(40, np.random.default_rng(3))
+    pairs, _ = replace(story, ends="global").sample(40, np.random.default_rng(3))
     long = np.minimum(pairs.x.lengths, pairs.y.lengths) > 40
     pairs = pairs[np.flatnonzero(long)]
     assert np.all(story.log_odds(pairs) > 0)
@@ -585,7 +608,7 @@ def test_degenerate_pairs(ends: str) -> None:
 
 def test_impossible_pairs_have_no_probability_and_no_nan() -> None:
     match = np.diag([0.5, 0.5])
-    story = PairHiddenMarkov.with_affine_gaps(match, gap_open=0.0, gap_extend=0.0, end=0.1)
+    story = durbin_story(match, gap_open=0.0, gap_extend=0.0, end=0.1)
     pairs = Pairs.of([[0, 1], [0, 1], [0]], [[0, 1], [1, 1], [0, 0]])
     log_prob = story.log_prob(pairs)
     assert log_prob[0] == pytest.approx(2 * math.log(0.9 * 0.5) + math.log(0.1), abs=1e-9)
@@ -621,9 +644,9 @@ def test_stories_are_checked_and_stored() -> None:
         with pytest.raises(UsageError, match=message):
             _story(**changes)
     with pytest.raises(UsageError, match="less than nothing"):
-        PairHiddenMarkov.with_affine_gaps(np.eye(2) / 2, gap_open=0.5, gap_extend=0.1)
+        durbin_story(np.eye(2) / 2, gap_open=0.5, gap_extend=0.1)
     with pytest.raises(UsageError, match="both be two"):
-        PairHiddenMarkov.with_affine_gaps(np.eye(2) / 2, gap_open=[0.1, 0.1], gap_extend=0.1)
+        durbin_story(np.eye(2) / 2, gap_open=[0.1, 0.1], gap_extend=0.1)
     with pytest.raises(UsageError, match="as many sequences"):
         Pairs.of([[0]], [])
     with pytest.raises(DataError, match=r"Sequence 2 of y .* code 9"):

@@ -7,6 +7,7 @@ import pytest
 
 from fabula import use_threads
 from fabula.core.errors import DataError, UsageError
+from fabula.sequences import Record
 from fabula.structures.read_haplotype import read_haplotype_log10
 
 
@@ -73,6 +74,18 @@ def test_one_number_stands_for_all_bases_and_threads_change_nothing() -> None:
     np.testing.assert_array_equal(read_haplotype_log10(reads, raw, 45, 45, 10, haplotypes), one)
 
 
+def test_records_bring_their_qualities() -> None:
+    reads, qualities, haplotypes = some(3)
+    base, *gaps = qualities
+    records = [
+        Record(f"r{k}", "", read.lower(), bytes(q.tolist()))
+        for k, (read, q) in enumerate(zip(reads, base, strict=True))
+    ]
+    named = [Record("h", "", haplotype) for haplotype in haplotypes]
+    found = read_haplotype_log10(records, None, *gaps, named)
+    np.testing.assert_array_equal(found, read_haplotype_log10(reads, *qualities, haplotypes))
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "said"),
     [
@@ -81,7 +94,16 @@ def test_one_number_stands_for_all_bases_and_threads_change_nothing() -> None:
         ((["ACGT"], [[30, 30]], 45, 45, 10, ["ACGT"]), DataError, "4 bases"),
         ((["ACGT"], [[30, 30, -1, 30]], 45, 45, 10, ["ACGT"]), DataError, "is negative"),
         ((["ACGT"], [], 45, 45, 10, ["ACGT"]), DataError, "0 lists of base qualities"),
-        (("ACGT", 30, 45, 45, 10, ["ACGT"]), UsageError, "a list of texts"),
+        ((["ACGT"], [[30, np.nan, 30, 30]], 45, 45, 10, ["ACGT"]), DataError, "or missing"),
+        ((["ACGT"], ["IIII"], 45, 45, 10, ["ACGT"]), UsageError, "less 33"),
+        ((["ACGT"], 30, None, 45, 10, ["ACGT"]), UsageError, "insertion qualities must be"),
+        ((["ACGT"], None, 45, 45, 10, ["ACGT"]), UsageError, "brings no base qualities"),
+        (([Record("r", "", "ACGT")], None, 45, 45, 10, ["ACGT"]), UsageError, "FASTQ"),
+        (([[0, 1, 2.5]], 30, 45, 45, 10, ["ACGT"]), UsageError, "codes of bases"),
+        (([None], 30, 45, 45, 10, ["ACGT"]), UsageError, "codes of bases"),
+        (("ACGT", 30, 45, 45, 10, ["ACGT"]), UsageError, "must be a list"),
+        ((Record("r", "", "A"), 30, 45, 45, 10, ["ACGT"]), UsageError, "must be a list"),
+        ((["ACGT"], 30, 45, 45, 10, [Record("h", "", "AC-T")]), DataError, "'h', position 3"),
     ],
 )
 def test_what_cannot_be_used_is_named(

@@ -129,11 +129,7 @@ def align(
             )
             note(f"Wrote {save}.")
         with working("Aligning"):
-            # Where ends are free, what is more likely unrelated than aligned is left outside.
-            gamma = float("inf") if estimator.story_.ends == "global" else 1.0
-            alignments = [
-                estimator.align(x, y, method, gamma=gamma) for x, y in zip(xs, ys, strict=True)
-            ]
+            alignments = [estimator.align(x, y, method) for x, y in zip(xs, ys, strict=True)]
             odds = estimator.log_odds(xs, ys)
         drawn: list[list[Any]] = []
         for i, alignment in enumerate(alignments):
@@ -147,8 +143,9 @@ def align(
             _draw(
                 estimator, xs[0], ys[0], alignments[0], drawn[0] if drawn else [], posterior, force
             )
+    between = "\n\n" if format == "text" else "\n"
     write_text(
-        "\n".join(_written(alignment, format) for alignment in alignments), output, force=force
+        between.join(_written(alignment, format) for alignment in alignments), output, force=force
     )
 
 
@@ -240,13 +237,16 @@ def _say_estimates(estimator: Any) -> None:
 
 def _say(alignment: Any, log_odds: float) -> None:
     from fabula.report import percent
+    from fabula.sequences.alignment import MATCH
 
     x, y = alignment.names
     related = "related" if log_odds > 0 else "independent"
-    note(
-        f"{x}, {y}: {len(alignment):,} columns, {percent(alignment.identity)} of the letters that "
-        f"stand together are the same; log odds {log_odds:+.4g} nats, so rather {related}."
-    )
+    said = "no letters are aligned"
+    if len(alignment):
+        said = f"{len(alignment):,} column" + "s" * (len(alignment) > 1)
+    if (alignment.path == MATCH).any():
+        said += f", {percent(alignment.identity)} of the letters that stand together are the same"
+    note(f"{x}, {y}: {said}; log odds {log_odds:+.4g} nats, so rather {related}.")
 
 
 def _say_samples(alignment: Any, drawn: Any) -> None:
@@ -255,14 +255,16 @@ def _say_samples(alignment: Any, drawn: Any) -> None:
     from fabula.estimators._pair_alignments import shared_columns
     from fabula.report import percent
 
-    with_it = np.asarray(shared_columns([alignment, *drawn])[0].confidence)
-    share = (with_it * (len(drawn) + 1) - 1) / len(drawn)
-    different = len({each.cigar() for each in drawn})
-    note(
-        f"Of {len(drawn):,} sampled alignments {different:,} differ; a column of this one stands "
-        f"in {percent(float(share.mean()))} of them on average, the least certain in "
-        f"{percent(float(share.min()))}."
-    )
+    different = len({(each.starts, each.cigar()) for each in drawn})
+    said = f"Of {len(drawn):,} sampled alignments {different:,} differ"
+    if len(alignment):
+        with_it = np.asarray(shared_columns([alignment, *drawn])[0].confidence)
+        share = (with_it * (len(drawn) + 1) - 1) / len(drawn)
+        said += (
+            f"; a column of this one stands in {percent(float(share.mean()))} of them on average, "
+            f"the least certain in {percent(float(share.min()))}"
+        )
+    note(f"{said}.")
 
 
 def _draw(
@@ -288,10 +290,10 @@ def _written(alignment: Any, format: str) -> str:
         case "fasta":
             return str(alignment.to_fasta()).rstrip("\n")
         case "cigar":
-            return str(alignment.cigar())
+            return str(alignment.cigar()) or "*"
         case "paf":
             return str(alignment.to_paf())
         case "json":
             return str(alignment.to_json())
         case _:
-            return str(alignment.to_text())
+            return str(alignment.to_text()) or f"{' and '.join(alignment.names)}: not aligned"

@@ -49,8 +49,9 @@ class GivenPairs(PairQuestions):
             Joint probability of each letter of x with each of y in a column without a gap; or the
             probability that the two are the same, whichever they are.
         gap_open, gap_extend : float, or two of them for short and long gaps
-            Probability that an insertion (and that a deletion) begins at a place between two
-            letters, and that a gap goes on after a letter.
+            Probability that an insertion begins at a place between two letters, and likewise,
+            independently of it, a deletion: each may be anything below 1 (of two kinds of gap,
+            their sum). And the probability that a gap goes on after a letter.
         insert, delete, background : (A,) arrays, optional
             Letters in insertions, in deletions, and of unrelated sequences; by default those of
             ``match``.
@@ -59,7 +60,7 @@ class GivenPairs(PairQuestions):
         **parameters
             Of the class: ``alphabet``, ``ends``, …
         """
-        opens, extends = (tuple(np.atleast_1d(g).astype(float)) for g in (gap_open, gap_extend))
+        opens, extends = _few("gap_open", gap_open), _few("gap_extend", gap_extend)
         model = cls(**{"n_states": 3 if len(opens) == 1 else 5, **parameters})
         alphabet = model._check_parameters()
         if len(opens) != len(extends) or 1 + 2 * len(opens) != model.n_states:
@@ -67,8 +68,11 @@ class GivenPairs(PairQuestions):
                 f"gap_open and gap_extend must both be {(model.n_states - 1) // 2} probabilities "
                 f"for {model.n_states} states."
             )
-        if not (sum(opens) < 1 and min(opens) >= 0 and 0 <= min(extends) <= max(extends) < 1):
-            raise UsageError("gap_open and gap_extend must be probabilities below 1.")
+        if not all(0 <= p < 1 for p in (*opens, *extends, sum(opens))):
+            raise UsageError(
+                f"gap_open and gap_extend must be probabilities below 1, and those of opening "
+                f"must have a sum below 1; they are {opens} and {extends}."
+            )
         joint = _joint(match, alphabet)
         of_x, of_y = joint.sum(axis=1), joint.sum(axis=0)
         total = sum(opens)
@@ -84,7 +88,7 @@ class GivenPairs(PairQuestions):
                     if background is None
                     else _letters("background", background, alphabet)
                 ),
-                mean_length=length,
+                mean_length=_number("length", length),
                 ends=model.ends,
             )
         )
@@ -131,9 +135,9 @@ class GivenPairs(PairQuestions):
         if model.n_states != 3:
             raise UsageError("Scores of one kind of gap make a model of n_states=3.")
         n = len(alphabet)
-        scores = np.asarray(match, dtype=np.float64)
+        scores = _table("match", match)
         if scores.ndim == 0:
-            scores = np.where(np.eye(n, dtype=bool), scores, float(mismatch))
+            scores = np.where(np.eye(n, dtype=bool), scores, _number("mismatch", mismatch))
         if scores.shape != (n, n):
             raise UsageError(
                 f"match must be one score or an ({n}, {n}) array for {alphabet.name}, not of the "
@@ -143,7 +147,12 @@ class GivenPairs(PairQuestions):
         if background is not None:
             pi = _letters("background", background, alphabet)
         scored = story_of_scores(
-            scores, float(gap_open), float(gap_extend), pi, mean_length=length, ends=model.ends
+            scores,
+            _number("gap_open", gap_open),
+            _number("gap_extend", gap_extend),
+            pi,
+            mean_length=_number("length", length),
+            ends=model.ends,
         )
         model._accept(scored.story)
         model.scale_ = scored.scale
@@ -185,15 +194,21 @@ class GivenPairs(PairQuestions):
         **parameters
             Of the class: ``ends``, ``band``, …
         """
-        extends = tuple(float(g) for g in np.atleast_1d(gap_extend))
+        extends = _few("gap_extend", gap_extend)
         own = {"substitution": substitution, "n_states": 3 if len(extends) == 1 else 5}
         model = cls(**{**own, "frequencies": frequencies, **parameters})
         model._check_parameters()
+        if kappa is not None:
+            kappa = _number("kappa", kappa)
         process = Substitution.of(substitution, kappa=kappa, frequencies=frequencies)
         model.evolution_ = PairEvolution(
-            process, float(distance), float(indel_rate), extends, float(long_gaps)
+            process,
+            _number("distance", distance),
+            _number("indel_rate", indel_rate),
+            extends,
+            _number("long_gaps", long_gaps),
         )
-        model._accept(model.evolution_.story(length, ends=model.ends))
+        model._accept(model.evolution_.story(_number("length", length), ends=model.ends))
         return model
 
     def _accept(self, story: PairHiddenMarkov) -> None:
@@ -206,7 +221,7 @@ class GivenPairs(PairQuestions):
 def _joint(match: Any, alphabet: Alphabet) -> FloatArray:
     """Joint probabilities (A, A) from themselves, or from the probability of two equal letters."""
     n = len(alphabet)
-    joint = np.asarray(match, dtype=np.float64)
+    joint = _table("match", match)
     if joint.ndim == 0:
         if not 0 < joint <= 1:
             raise UsageError(f"match is the probability of two equal letters, not {match!r}.")
@@ -217,7 +232,34 @@ def _joint(match: Any, alphabet: Alphabet) -> FloatArray:
             f"match must be an ({n}, {n}) array for {alphabet.name}, or one number, not of the "
             f"shape {joint.shape}."
         )
+    if not (np.all(joint >= 0) and np.isclose(joint.sum(), 1.0, rtol=0, atol=1e-6)):
+        raise UsageError(
+            "match must hold joint probabilities: none negative, and all of them together 1, not "
+            f"{joint.sum():.6g}."
+        )
     return joint
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be a number, not {value!r}.") from None
+
+
+def _few(name: str, values: Any) -> tuple[float, ...]:
+    """One or two numbers."""
+    found = np.atleast_1d(_table(name, values))
+    if found.ndim != 1 or len(found) not in (1, 2):
+        raise UsageError(f"{name} must be one number, or two, not {values!r}.")
+    return tuple(map(float, found))
+
+
+def _table(name: str, values: Any) -> FloatArray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UsageError(f"{name} must be numbers, not {values!r}.") from None
 
 
 def _letters(name: str, values: Any, alphabet: Alphabet) -> FloatArray:
@@ -226,7 +268,7 @@ def _letters(name: str, values: Any, alphabet: Alphabet) -> FloatArray:
         if set(values) != set(alphabet.letters):
             raise UsageError(f"{name} must name each of the letters {alphabet.letters} once.")
         values = [values[letter] for letter in alphabet.letters]
-    p = np.asarray(values, dtype=np.float64)
+    p = _table(name, values)
     if p.shape != (len(alphabet),) or not np.all(p > 0) or not np.isclose(p.sum(), 1.0, atol=1e-6):
         raise UsageError(
             f"{name} must be {len(alphabet)} positive probabilities, of the letters "

@@ -71,8 +71,11 @@ def read_pairs(X: Any, Y: Any, alphabet: Alphabet) -> PairInput:
         return _read([_two(item, i) for i, item in enumerate(X)], alphabet)
     if _is_sequence(X) and _is_sequence(Y):
         return _read([(X, Y)], alphabet)
-    if _is_sequence(X) or _is_sequence(Y):
-        raise UsageError("X and Y must both be one sequence, or both be lists of sequences.")
+    if any(_is_sequence(side) or not isinstance(side, Iterable) for side in (X, Y)):
+        raise UsageError(
+            "X and Y must both be one sequence, or both be lists of sequences, not "
+            f"{_kind(X)} and {_kind(Y)}."
+        )
     xs, ys = list(X), list(Y)
     if len(xs) != len(ys):
         raise DataError(
@@ -132,4 +135,5 @@ def _is_sequence(value: Any) -> bool:
 def _kind(value: Any) -> str:
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__name__}"
+    name = type(value).__name__
+    return f"an {name}" if name[0] in "aeiouAEIOU" else f"a {name}"

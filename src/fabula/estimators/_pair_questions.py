@@ -110,7 +110,7 @@ class PairQuestions(BaseEstimator):
         y: Any,
         method: Decoding = "viterbi",
         *,
-        gamma: float = np.inf,
+        gamma: float | None = None,
         random_state: Any = None,
     ) -> Alignment:
         """An alignment of two sequences, with the posterior probability of each column.
@@ -122,9 +122,11 @@ class PairQuestions(BaseEstimator):
         method : {"viterbi", "posterior", "sample"}
             The most probable alignment; the one with most columns expected to be right (the
             maximum of expected accuracy); or a draw from the posterior.
-        gamma : float
+        gamma : float, optional
             For "posterior": what a true match gains against what a false one loses. Infinite, every
-            match that may be true is wanted; 1, those more probable than not.
+            match that may be true is wanted; 1, those more probable than not. By default infinite
+            where no ends are free, and 1 where they are: there, letters that are more likely
+            unrelated than aligned are left outside.
         random_state : int, Generator, RandomState or None
             For "sample"; None takes the ``random_state`` of the estimator.
 
@@ -144,8 +146,6 @@ class PairQuestions(BaseEstimator):
             log_prob = self.story_.log_prob(found.pairs, band=self.band)
             log_posterior = min(float(log_joint[0] - log_prob[0]), 0.0)
         elif method == "posterior":
-            if not gamma > 0:
-                raise UsageError(f"gamma must be positive, not {gamma!r}.")
             path = self.story_.expected_accuracy_path(a, b, gamma, band=self.band)
         elif method == "sample":
             rng = self._generator(random_state)
@@ -278,7 +278,9 @@ class PairQuestions(BaseEstimator):
             "gap_extend_long" and "long_gaps"; all that the model has by default.
         interval : {"information", "profile", "none"}
             From the observed information on the scale of logarithms (logits, of probabilities),
-            or from the profile of the likelihood.
+            or from the profile of the likelihood, which is more honest and takes longer. The
+            distance has the latter wherever its interval reaches beyond 1.5, where few letters
+            still tell of their ancestor; it may then have no upper end (infinity).
         level : float
             Probability with which an interval is meant to hold the truth.
 

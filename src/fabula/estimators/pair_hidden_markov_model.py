@@ -281,6 +281,15 @@ class PairHiddenMarkovModel(GivenPairs):
                     f"{self.substitution!r} is a model of DNA and RNA, not of the alphabet "
                     f"{self.alphabet!r}."
                 )
+        elif self.frequencies is not None:
+            raise UsageError(
+                "frequencies are those of a substitution model: say substitution='hky85', or "
+                "leave them out (letters are learned with everything else)."
+            )
+        if self.interval not in ("information", "profile", "none"):
+            raise UsageError(
+                f"interval must be 'information', 'profile' or 'none', not {self.interval!r}."
+            )
         if not isinstance(self.max_iter, int | np.integer) or self.max_iter < 1:
             raise UsageError(
                 f"max_iter must be a whole number of at least 1, not {self.max_iter!r}."

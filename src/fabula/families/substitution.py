@@ -7,6 +7,7 @@ Cantor 1969). Distances are expected substitutions per site.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -176,10 +177,11 @@ def _check_distance(distance: float) -> None:
 
 
 def _numbers(frequencies: Any) -> FloatArray:
-    """Frequencies from a mapping of letters or from four numbers."""
-    if isinstance(frequencies, dict):
+    """Frequencies from a mapping of letters (U stands for T) or from four numbers."""
+    if isinstance(frequencies, Mapping):
+        frequencies = {"T" if letter == "U" else letter: p for letter, p in frequencies.items()}
         if set(frequencies) != set(NUCLEOTIDES):
-            raise UsageError("frequencies must name A, C, G and T, each once.")
+            raise UsageError("frequencies must name A, C, G and T (or U), each once.")
         frequencies = [frequencies[letter] for letter in NUCLEOTIDES]
     try:
         return np.asarray(frequencies, dtype=np.float64)

@@ -10,7 +10,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from fabula.core.arrays import FloatArray
-from fabula.kernels.pair_rows import COLUMNS, EMPTY, Band, Pair, RowSums, advance, flank, pair_of
+from fabula.kernels.pair_rows import EMPTY, Band, Pair, RowSums, advance, flank, pair_of
 from fabula.kernels.pair_weights import LinearWeights
 
 __all__ = ["Backwards", "Events", "backwards", "count_block", "scale", "state_block"]
@@ -46,7 +46,7 @@ def backwards(pair: Pair, w: LinearWeights, band: Band) -> Backwards:
     )  # fmt: skip
     rows = RowSums(
         np.zeros((2, len(w.start), band.width)),
-        np.full((2, m // COLUMNS + 1), EMPTY, dtype=np.int32),
+        np.full((2, m // w.columns + 1), EMPTY, dtype=np.int32),
     )
     reverse = pair_of(pair.x[::-1], pair.y[::-1], w)
     back = Backwards(reverse, told, cells, rows, np.zeros(1, dtype=np.intp))
@@ -72,11 +72,11 @@ def _turn(back: Backwards, wanted: int) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _part_end(j: int, stop: int, m: int, right: int) -> int:
+def _part_end(j: int, stop: int, m: int, right: int, columns: int) -> int:
     """How far from column j on cells share one power forwards, and one backwards."""
-    forwards = (j // COLUMNS + 1) * COLUMNS
+    forwards = (j // columns + 1) * columns
     other = m - j + right
-    return min(stop, forwards, j + other % COLUMNS + 1)
+    return min(stop, forwards, j + other % columns + 1)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -107,9 +107,9 @@ def state_block(
         stop = min(band.high[i], band.high[i - down] + right) + 1
         j = max(band.low[i], band.low[i - down] + right)
         while j < stop:
-            end = _part_end(j, stop, m, right)
+            end = _part_end(j, stop, m, right, w.columns)
             factor = scale(
-                before.powers[r, j // COLUMNS], back.rows.powers[b, (m - j + right) // COLUMNS],
+                before.powers[r, j // w.columns], back.rows.powers[b, (m - j + right) // w.columns],
                 power,
             ) / total  # fmt: skip
             # Column of the row backwards: (m - j + right) less its first, m - high of row i - down.
@@ -140,7 +140,7 @@ def count_block(
     """Add the events of some rows; returns the mass of the alignments that met the band's edge."""
     n = len(p.x)
     edge_mass = 0.0
-    seen = np.empty((len(w.start) + 1, COLUMNS))
+    seen = np.empty((len(w.start) + 1, w.columns))
     for r in range(count - 1, -1, -1):
         _turn(back, n - first - r)
         edge_mass += _count_row(
@@ -174,8 +174,8 @@ def _count_row(
     n_gaps = (n_states - 1) // 2
     j = low
     while j <= high:
-        end = _part_end(j, high + 1, m, 0)
-        here, other = before.powers[b, j // COLUMNS], after.powers[a, (m - j) // COLUMNS]
+        end = _part_end(j, high + 1, m, 0, w.columns)
+        here, other = before.powers[b, j // w.columns], after.powers[a, (m - j) // w.columns]
         if other == EMPTY:
             j = end
             continue
@@ -214,10 +214,12 @@ def _count_row(
                 events.insert[letters[k]] += seen[t, k]
         if in_x:
             for t in range(n_gaps + 1, n_states):
-                events.delete[p.x[i]] += seen[t, : end - j].sum()
+                for k in range(end - j):
+                    events.delete[p.x[i]] += seen[t, k]
         for k in range(end - j):
             if (j + k == low and low > 0) or (j + k == high and high < m):
-                edge_mass += seen[:n_states, k].sum()
+                for t in range(n_states):
+                    edge_mass += seen[t, k]
         j = end
     return edge_mass
 
@@ -234,7 +236,7 @@ def _count_ends(
         factor = flank(w.ends, n - i, m - j)
         if factor == 0.0:
             continue
-        factor *= weight * scale(before.powers[b, j // COLUMNS], 0, power)
+        factor *= weight * scale(before.powers[b, j // w.columns], 0, power)
         for s in range(len(w.end)):
             share = before.values[b, s, j - low] * w.end[s] * factor
             events.moves[s, len(w.end)] += share

@@ -1,9 +1,9 @@
 """The grid of one pair row by row, in float64, with memory for a few rows only.
 
-Each row keeps a power of two for every 64 columns, so that numbers neither overflow nor vanish
-beside larger ones far away in the row. Every so many rows one is kept; what lies between is
-computed again when it is wanted (checkpoints). A row holds the cells of a band from ``low[i]``
-to ``high[i]`` alone; without a band that is every cell.
+Each row keeps a power of two for every so many columns (``LinearWeights.columns``), so that
+numbers neither overflow nor vanish beside larger ones far away in the row. Every so many rows one
+is kept; what lies between is computed again when it is wanted (checkpoints). A row holds the cells
+of a band from ``low[i]`` to ``high[i]`` alone; without a band that is every cell.
 
 The sums over what follows a cell are those over what precedes it, of the sequences in reverse.
 """
@@ -21,7 +21,6 @@ from fabula.core.arrays import FloatArray
 from fabula.kernels.pair_weights import LinearWeights, PairWeights
 
 __all__ = [
-    "COLUMNS",
     "EMPTY",
     "Band",
     "Pair",
@@ -37,8 +36,8 @@ __all__ = [
 ]
 
 EMPTY = -(2**30)
-COLUMNS = 64
-_PANEL = 8 * COLUMNS
+# So many columns at a time stay in the fastest cache; whole chunks of any size.
+_PANEL = 512
 _Letters = NDArray[np.uint8]
 _Integers = NDArray[np.int32]
 
@@ -64,7 +63,7 @@ class RowSums(NamedTuple):
     """Some rows: weight 2**power · value of the beginnings that end in a state and a cell."""
 
     values: FloatArray  # (rows, S, width), from the first column of the band on
-    powers: _Integers  # (rows, m // 64 + 1), EMPTY where there is nothing
+    powers: _Integers  # (rows, m // columns + 1), EMPTY where there is nothing
 
 
 def whole(n: int, m: int) -> Band:
@@ -124,47 +123,69 @@ def _times(out: FloatArray, factors: FloatArray) -> None:
         out[k] *= factors[k]
 
 
+# Assignments to slices of arrays would take numba seconds to compile, for shapes that may differ.
+@njit(nogil=True, cache=True, error_model="numpy")
+def _scale(row: FloatArray, start: int, stop: int, factor: float) -> None:
+    """Multiply some columns of every state."""
+    for s in range(len(row)):
+        out = row[s, start:stop]
+        for k in range(stop - start):
+            out[k] *= factor
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _copy(source: RowSums, a: int, into: RowSums, b: int) -> None:
+    """Row b becomes row a of another."""
+    values, out = source.values[a], into.values[b]
+    for s in range(len(values)):
+        one, other = values[s], out[s]
+        for k in range(len(one)):
+            other[k] = one[k]
+    for chunk in range(source.powers.shape[1]):
+        into.powers[b, chunk] = source.powers[a, chunk]
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def _begin(
-    w: LinearWeights, i: int, right: int, start: int, stop: int, s: int, powers: _Integers,
-    out: FloatArray, low: int,
+    w: LinearWeights, i: int, start: int, stop: int, s: int, powers: _Integers, out: FloatArray,
+    low: int,
 ) -> None:  # fmt: skip
     """Add the alignments that begin in row i, and whose first column of state s ends in cells."""
-    if start == right:
-        out[start - low] += flank(w.ends, i, 0) * w.start[s] * shift(0, powers[start // COLUMNS])
+    if start == int(s <= (len(w.start) - 1) // 2):
+        out[start - low] += flank(w.ends, i, 0) * w.start[s] * shift(0, powers[start // w.columns])
         start += 1
     along = flank(w.ends, i, 1) * w.start[s]
     if along == 0.0:
         return
     for j in range(start, stop):
-        out[j - low] += along * shift(0, powers[j // COLUMNS])
+        out[j - low] += along * shift(0, powers[j // w.columns])
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def _from_above(
     p: Pair, w: LinearWeights, band: Band, i: int, first: int, last: int, values: FloatArray,
-    above: _Integers, row: FloatArray, powers: _Integers,
+    above: _Integers, row: FloatArray, powers: _Integers, moves: FloatArray,
 ) -> None:  # fmt: skip
     """The match and delete states of some cells of row i, from the row above."""
-    n_states = len(w.start)
+    n_gaps = (len(w.start) - 1) // 2
     low, low_up, high_up = band.low[i], band.low[i - 1], band.high[i - 1]
-    start, stop = max(first, low_up + 1), min(last, high_up + 1) + 1
-    if start < stop:
-        out = row[0, start - low : stop - low]
-        _combine(values, start - 1 - low_up, w.transitions[:, 0], out)
-        for j in range(-(-start // COLUMNS) * COLUMNS, stop, COLUMNS):
+    for s in range(len(w.start)):
+        right = int(s == 0)
+        start, stop = max(first, low_up + right), min(last, high_up + right) + 1
+        if 1 <= s <= n_gaps or start >= stop:
+            continue
+        out = row[s, start - low : stop - low]
+        _combine(values, start - right - low_up, moves[s], out)
+        if right:
             # The cell to the left above belongs to the chunk before.
-            row[0, j - low] *= shift(above[j // COLUMNS - 1], powers[j // COLUMNS])
-        _begin(w, i - 1, 1, start, stop, 0, powers, row[0], low)
-        _times(out, p.match[p.x[i - 1], start:stop])
-    start, stop = max(first, low_up), min(last, high_up) + 1
-    if start < stop:
-        weight = w.delete[p.x[i - 1]]
-        for s in range((n_states + 1) // 2, n_states):
-            out = row[s, start - low : stop - low]
-            _combine(values, start - low_up, w.transitions[:, s], out)
-            _begin(w, i - 1, 0, start, stop, s, powers, row[s], low)
-            out *= weight
+            for j in range(-(-start // w.columns) * w.columns, stop, w.columns):
+                out[j - start] *= shift(above[j // w.columns - 1], powers[j // w.columns])
+        _begin(w, i - 1, start, stop, s, powers, row[s], low)
+        if right:
+            _times(out, p.match[p.x[i - 1], start:stop])
+        else:
+            for k in range(len(out)):
+                out[k] *= w.delete[p.x[i - 1]]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -180,9 +201,9 @@ def _insertions(
     for s in range(1, n_gaps + 1):
         out = row[s]
         _combine(row, start - 1 - low, moves[s], out[start - low : stop - low])
-        for j in range(-(-start // COLUMNS) * COLUMNS, stop, COLUMNS):
-            out[j - low] *= shift(powers[j // COLUMNS - 1], powers[j // COLUMNS])
-        _begin(w, i, 1, start, stop, s, powers, out, low)
+        for j in range(-(-start // w.columns) * w.columns, stop, w.columns):
+            out[j - low] *= shift(powers[j // w.columns - 1], powers[j // w.columns])
+        _begin(w, i, start, stop, s, powers, out, low)
         _times(out[start - low : stop - low], p.insert[start:stop])
     t11 = w.transitions[1, 1]
     t12, t21, t22 = (
@@ -192,10 +213,10 @@ def _insertions(
     )
     j = start
     while j < stop:
-        end = min(stop, (j // COLUMNS + 1) * COLUMNS)
+        end = min(stop, (j // w.columns + 1) * w.columns)
         factor = 1.0
-        if j % COLUMNS == 0:
-            factor = shift(powers[j // COLUMNS - 1], powers[j // COLUMNS])
+        if j % w.columns == 0:
+            factor = shift(powers[j // w.columns - 1], powers[j // w.columns])
         one, two = row[1, j - 1 - low] * factor, row[n_gaps, j - 1 - low] * factor
         letters, first_row = p.insert[j:end], row[1, j - low : end - low]
         if n_gaps == 1:
@@ -223,13 +244,13 @@ def _largest(values: FloatArray, start: int, stop: int) -> float:
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _powers(band: Band, i: int, above: RowSums, a: int, powers: _Integers) -> None:
+def _powers(band: Band, i: int, above: RowSums, a: int, powers: _Integers, columns: int) -> None:
     """Powers of two for row i: those of the row above, but that none is far below its neighbour.
 
     Where that is so, the row above is brought to the new power.
     """
     powers[:] = EMPTY
-    for chunk in range(band.low[i] // COLUMNS, band.high[i] // COLUMNS + 1):
+    for chunk in range(band.low[i] // columns, band.high[i] // columns + 1):
         up = above.powers[a, chunk] if i > 0 else EMPTY
         beside = powers[chunk - 1] if chunk > 0 else EMPTY
         corner = above.powers[a, chunk - 1] if i > 0 and chunk > 0 else EMPTY
@@ -238,25 +259,25 @@ def _powers(band: Band, i: int, above: RowSums, a: int, powers: _Integers) -> No
         powers[chunk] = 0 if power == EMPTY else power
         if up != EMPTY and power != up:
             low = band.low[i - 1]
-            first = max(chunk * COLUMNS, low) - low
-            last = min(chunk * COLUMNS + COLUMNS - 1, band.high[i - 1]) - low
-            above.values[a, :, first : last + 1] *= shift(up, power)
+            first = max(chunk * columns, low) - low
+            last = min(chunk * columns + columns - 1, band.high[i - 1]) - low
+            _scale(above.values[a], first, last + 1, shift(up, power))
             above.powers[a, chunk] = power
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _rescale(row: FloatArray, powers: _Integers, first: int, last: int, low: int) -> None:
+def _rescale(row: FloatArray, powers: _Integers, first: int, last: int, columns: int) -> None:
     """Bring the largest number of each chunk near 1; a chunk of zeros is EMPTY."""
-    for chunk in range(first // COLUMNS, last // COLUMNS + 1):
-        start = max(chunk * COLUMNS, first) - low
-        stop = min(chunk * COLUMNS + COLUMNS - 1, last) + 1 - low
+    for chunk in range(first // columns, last // columns + 1):
+        start = max(chunk * columns, first) - first
+        stop = min(chunk * columns + columns - 1, last) + 1 - first
         largest = _largest(row, start, stop)
         if largest == 0.0:
             powers[chunk] = EMPTY
             continue
         excess = math.frexp(largest)[1]
         if abs(excess) > 100:
-            row[:, start:stop] *= math.ldexp(1.0, -excess)
+            _scale(row, start, stop, math.ldexp(1.0, -excess))
             powers[chunk] += excess
 
 
@@ -268,26 +289,30 @@ def advance(
     low, high = band.low[i], band.high[i]
     n_states = len(w.start)
     row, powers = out.values[b], out.powers[b]
-    _powers(band, i, above, a, powers)
-    # Insertions after insertions are added one by one afterwards.
-    moves = np.ascontiguousarray(w.transitions.T)
-    for s in range(1, (n_states + 1) // 2):
-        moves[s, 1 : (n_states + 1) // 2] = 0.0
-    # So many columns at a time stay in the fastest cache.
+    _powers(band, i, above, a, powers, w.columns)
+    # Moves into each state; insertions after insertions are added one by one afterwards.
+    moves = np.zeros((n_states, n_states))
+    for s in range(n_states):
+        for r in range(n_states):
+            if not (0 < r < (n_states + 1) // 2 and 0 < s < (n_states + 1) // 2):
+                moves[s, r] = w.transitions[r, s]
     for first in range(low // _PANEL * _PANEL, high + 1, _PANEL):
         start, last = max(first, low), min(first + _PANEL - 1, high)
-        row[:, start - low : last + 1 - low] = 0.0
+        for s in range(n_states):
+            row[s, start - low : last + 1 - low] = 0.0
         if i > 0:
-            _from_above(p, w, band, i, start, last, above.values[a], above.powers[a], row, powers)
+            _from_above(
+                p, w, band, i, start, last, above.values[a], above.powers[a], row, powers, moves
+            )
         _insertions(p, w, i, start, last, low, row, powers, moves)
-    _rescale(row, powers, low, high, low)
+    _rescale(row, powers, low, high, w.columns)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def forward_kept(p: Pair, w: LinearWeights, band: Band, every: int) -> tuple[RowSums, float, int]:
     """Rows 0, every, 2 · every, …; and the sum over all alignments with its power of two."""
     n, m, n_states = len(p.x), len(p.y), len(w.start)
-    n_chunks = m // COLUMNS + 1
+    n_chunks = m // w.columns + 1
     kept = RowSums(
         np.zeros((n // every + 1, n_states, band.width)),
         np.full((n // every + 1, n_chunks), EMPTY, dtype=np.int32),
@@ -299,8 +324,7 @@ def forward_kept(p: Pair, w: LinearWeights, band: Band, every: int) -> tuple[Row
     for i in range(n + 1):
         advance(p, w, band, i, rows, (i + 1) % 2, rows, i % 2)
         if i % every == 0:
-            kept.values[i // every] = rows.values[i % 2]
-            kept.powers[i // every] = rows.powers[i % 2]
+            _copy(rows, i % 2, kept, i // every)
         share, share_power = ended(w, band, i, n, m, rows, i % 2)
         if share > 0.0:
             new = max(power, share_power)
@@ -321,7 +345,7 @@ def ended(
     first = band.low[i] if everywhere else m
     total, power = 0.0, EMPTY
     for j in range(first, band.high[i] + 1):
-        here = rows.powers[b, j // COLUMNS]
+        here = rows.powers[b, j // w.columns]
         if here == EMPTY:
             continue
         share = 0.0
@@ -343,8 +367,7 @@ def forward_block(
     """Rows of a block again, from the row that was kept at its top; returns how many they are."""
     first = block * every
     count = min(every, len(p.x) + 1 - first)
-    out.values[0] = kept.values[block]
-    out.powers[0] = kept.powers[block]
+    _copy(kept, block, out, 0)
     for r in range(1, count):
         advance(p, w, band, first + r, out, r - 1, out, r)
     return count

@@ -48,7 +48,7 @@ def draw_block(
                     left[p] -= share
             while states[p] < 254 and cells[p, 0] == i:
                 j = cells[p, 1]
-                here = scale(rows.powers[r, j // 32], 0, 0)
+                here = scale(rows.powers[r, j // w.columns], 0, 0)
                 values = rows.values[r, :, j - band.low[i]]
                 begin = flank(w.ends, i, j) * w.start[states[p]]
                 states[p] = _before(w, values, here, begin, states[p], rng.random())
@@ -108,7 +108,7 @@ def _end(
         weight = flank(w.ends, n - i, m - j) / share
         if weight == 0.0:
             continue
-        weight *= scale(rows.powers[r, j // 32], 0, share_power)
+        weight *= scale(rows.powers[r, j // w.columns], 0, share_power)
         for s in range(len(w.end)):
             mass = rows.values[r, s, j - band.low[i]] * w.end[s] * weight
             if mass > 0.0:

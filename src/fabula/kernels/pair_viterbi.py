@@ -36,6 +36,25 @@ def _best_of(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
+def _copy(source: FloatArray, into: FloatArray) -> None:
+    # An assignment of arrays would take numba seconds to compile, for shapes that may differ.
+    for s in range(len(source)):
+        one, other = source[s], into[s]
+        for k in range(len(one)):
+            other[k] = one[k]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _moves_into(w: PairWeights, s: int, skipped: int) -> FloatArray:
+    """Moves into a state from every state but 1 … ``skipped``."""
+    moves = np.full(len(w.start), -math.inf)
+    for r in range(len(moves)):
+        if not 1 <= r <= skipped:
+            moves[r] = w.transitions[r, s]
+    return moves
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
 def _from_above(
     pair: Pair, w: PairWeights, band: Band, i: int, above: FloatArray, out: FloatArray,
     came: NDArray[np.uint8],
@@ -53,18 +72,15 @@ def _from_above(
         start, stop = max(low, low_up + right), min(band.high[i], high_up + right) + 1
         if start >= stop:
             continue
-        moves, first = w.transitions[:, s], start - right - low_up
+        moves, first = _moves_into(w, s, 0), start - right - low_up
         best = out[s, start - low : stop - low]
         whence = came[s, start - low : stop - low]
         _best_of(above, first, moves, along + w.start[s], best, whence)
         if start == right:
             _best_of(above, first, moves, border + w.start[s], best[:1], whence[:1])
-        if right:
-            emission = pair.match[x, start:stop]
-            for k in range(stop - start):
-                best[k] += emission[k]
-        else:
-            best += w.delete[x]
+        emission = pair.match[x, start:stop]
+        for k in range(stop - start):
+            best[k] += emission[k] if right else w.delete[x]
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -77,13 +93,13 @@ def _best_row(
     n_gaps = (n_states - 1) // 2
     low = band.low[i]
     count = band.high[i] - low
-    out[:, : count + 1] = -math.inf
+    for s in range(n_states):
+        out[s, : count + 1] = -math.inf
     if i > 0:
         _from_above(pair, w, band, i, above, out, came)
     along = log_flank(w.ends, w.log_stop, i, 1)
     for s in range(1, n_gaps + 1):
-        moves = w.transitions[:, s].copy()
-        moves[1 : n_gaps + 1] = -math.inf
+        moves = _moves_into(w, s, n_gaps)
         best, whence = out[s, 1 : count + 1], came[s, 1 : count + 1]
         _best_of(out, 0, moves, along + w.start[s], best, whence)
         if low == 0 and count > 0:
@@ -113,7 +129,7 @@ def _best_row(
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def best_path(pair: Pair, w: PairWeights, band: Band) -> tuple[float, NDArray[np.uint8], int, int]:
-    """Log weight of the best alignment, its states, and where it begins in x and y.
+    """Log weight of the best alignment, its states from the last one on, and where it begins.
 
     Every so many rows one is kept, and what lies between is computed again on the way back.
     ``pair`` holds logarithms here.
@@ -129,7 +145,7 @@ def best_path(pair: Pair, w: PairWeights, band: Band) -> tuple[float, NDArray[np
         here = rows[a % 2]
         _best_row(pair, w, band, a, rows[(a + 1) % 2], here, came[0])
         if (a + 1) % every == 0:
-            kept[(a + 1) // every] = here
+            _copy(here, kept[(a + 1) // every])
         # Alignments of a clamped y end in the last column.
         everywhere = w.ends == 2 or (w.ends == 3 and a == n)
         for b in range(band.low[a] if everywhere else max(m, band.low[a]), band.high[a] + 1):
@@ -145,7 +161,7 @@ def best_path(pair: Pair, w: PairWeights, band: Band) -> tuple[float, NDArray[np
         if i < first:
             # Row 0 of the buffer is the one above the block, whence its first row came.
             first = i // every * every
-            rows[0] = kept[first // every]
+            _copy(kept[first // every], rows[0])
             for a in range(first, min(first + every, n + 1)):
                 _best_row(pair, w, band, a, rows[a - first], rows[a - first + 1], came[a - first])
         states[length] = state
@@ -156,7 +172,7 @@ def best_path(pair: Pair, w: PairWeights, band: Band) -> tuple[float, NDArray[np
         if state <= n_gaps:
             j -= 1
         state = before
-    return top, states[:length][::-1].copy(), i, j
+    return top, states[:length], i, j
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

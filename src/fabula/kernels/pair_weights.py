@@ -61,6 +61,7 @@ class LinearWeights(NamedTuple):
     log_x: FloatArray  # (A + 1,): and this for each letter of x
     log_y: FloatArray  # (A + 1,): and this for each letter of y
     tile: int  # rows and columns that one float32 exponent can serve; 0 if not even 4
+    columns: int  # columns of a row that one float64 exponent can serve
 
 
 @njit(nogil=True, cache=True, error_model="numpy", inline="always")
@@ -108,6 +109,7 @@ def linear_weights(w: PairWeights) -> LinearWeights:
         log_x,
         log_y,
         _tile(match, insert, delete, w),
+        _columns(match, insert, delete, w),
     )
 
 
@@ -117,20 +119,43 @@ def _finite(logs: FloatArray) -> FloatArray:
 
 def _tile(match: FloatArray, insert: FloatArray, delete: FloatArray, w: PairWeights) -> int:
     """How many rows and columns of cells stay well within the range of float32 together."""
-    n_gaps = (len(w.start) - 1) // 2
-    if n_gaps != 1:
+    if len(w.start) != 3:
         return 0
-    t = w.transitions
-    moves = np.array([t[0, 0], t[0, 1], t[0, 2], t[1, 0], t[2, 0]])
-    walks = np.array([insert.min() + t[1, 1], delete.min() + t[2, 2]])
-    if not (np.isfinite(moves).all() and np.isfinite(walks).all() and np.isfinite(match).all()):
-        return 0
-    # A step to the side gains one match at most, and costs a walk along either sequence; a gap
-    # must be opened and closed, and where insert and delete do not touch, a mismatch lies between.
-    bits = 1.0 / math.log(2.0)
-    step = bits * (max(match.max(), 0.0) - np.minimum(walks, 0.0).sum())
-    turn = -bits * (moves.sum() + min(match.min(), 0.0))
+    step, turn = _steepest(match, insert, delete, w)
     for tile in (8, 4):
         if step * tile + turn < 100.0:
             return tile
     return 0
+
+
+def _columns(match: FloatArray, insert: FloatArray, delete: FloatArray, w: PairWeights) -> int:
+    """How many cells of a row stay well within the range of float64 together."""
+    # What is impossible is not in the way of what is possible.
+    possible = w._replace(transitions=_finite(w.transitions))
+    step, turn = _steepest(_finite(match), _finite(insert), _finite(delete), possible)
+    for columns in (64, 32, 16):
+        if step * columns + turn < 700.0:
+            return columns
+    return 8
+
+
+def _steepest(
+    match: FloatArray, insert: FloatArray, delete: FloatArray, w: PairWeights
+) -> tuple[float, float]:
+    """By how many powers of two cells can differ: for each step to the side, and once."""
+    n_gaps = (len(w.start) - 1) // 2
+    t = w.transitions
+    inserts, deletes = slice(1, n_gaps + 1), slice(n_gaps + 1, None)
+    moves = [t[0, 0], *(part.max() for part in (
+        t[0, inserts], t[0, deletes], t[inserts, 0], t[deletes, 0],
+    ))]  # fmt: skip
+    loops = np.diagonal(t)
+    walks = np.array([insert.min() + loops[inserts].max(), delete.min() + loops[deletes].max()])
+    if not (np.isfinite(moves).all() and np.isfinite(walks).all() and np.isfinite(match).all()):
+        return math.inf, math.inf
+    # A step to the side gains one match at most, and costs a walk along either sequence; a gap
+    # must be opened and closed, and where insert and delete do not touch, a mismatch lies between.
+    bits = 1.0 / math.log(2.0)
+    step = bits * (max(match.max(), 0.0) - np.minimum(walks, 0.0).sum())
+    turn = -bits * (sum(moves) + min(match.min(), 0.0))
+    return step, turn

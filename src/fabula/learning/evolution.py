@@ -30,6 +30,9 @@ _LEAST_INFORMATION = 0.04
 _LEAST_SHARE = 1e-3
 # Wide, since sums over alignments may be in single precision.
 _HESSIAN_STEP = 1e-2
+# Where an interval from the information reaches beyond so many substitutions a site, the likelihood
+# is no parabola any more: it levels off, and often knows no upper end.
+_SATURATED = np.log(1.5)
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Estimate:
 @dataclass(frozen=True)
 class EvolutionFit:
     """The most likely evolution of some pairs.
+
+    A distance of 10 is the largest that is looked at: nothing tells that the two are related.
 
     Parameters
     ----------
@@ -109,7 +114,8 @@ def fit_evolution(
         From the observed information, on the scale of the logarithm (of the logit, for
         probabilities); or all values that the likelihood, maximised over the other parameters,
         does not put more than χ²(1) / 2 below its maximum. Where a parameter ends at a limit,
-        such as an indel rate where no gap was seen, its interval is taken from the profile always.
+        such as an indel rate where no gap was seen, or an interval of the distance reaches beyond
+        1.5, it is taken from the profile always.
     level : float
         Probability with which an interval is meant to hold the truth.
     max_iter : int
@@ -290,9 +296,9 @@ class _Surface:
         errors = self._standard_errors(theta)
         out = []
         for k, name in enumerate(self._names):
-            if how == "information" and np.isfinite(errors[k]):
-                ends = [theta[k] - z * errors[k], theta[k] + z * errors[k]]
-            else:
+            ends = [theta[k] - z * errors[k], theta[k] + z * errors[k]]
+            far = name == "distance" and ends[1] > _SATURATED
+            if how == "profile" or far or not np.isfinite(errors[k]):
                 step = errors[k] if np.isfinite(errors[k]) else 1.0
                 ends = [self._profile_end(theta, k, side * step, z) for side in (-1.0, 1.0)]
             out.append((_limited(name, ends[0]), _limited(name, ends[1])))

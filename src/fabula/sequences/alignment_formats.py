@@ -33,6 +33,8 @@ _OPERATION = re.compile(r"([0-9]+)([A-Za-z=])")
 _CODES = {"M": MATCH, "=": MATCH, "X": MATCH, "I": INSERT, "D": DELETE, "N": DELETE}
 _JSON_FORMAT, _JSON_VERSION = "fabula alignment", 1
 _PAF_COLUMNS = 12
+# What follows the query of no alignment, as minimap2 writes it with --paf-no-hit.
+_UNALIGNED = ["0", "0", "*", "*", "0", "0", "0", "0", "0", "0"]
 
 
 # Rows and FASTA -----------------------------------------------------------------------------------
@@ -179,12 +181,17 @@ def _check_equal(operations: list[tuple[int, str]], alignment: Alignment) -> Non
 
 
 def to_paf(alignment: Alignment, mapping_quality: int = 255) -> str:
-    """Query y, target x; 255 is the mapping quality that PAF gives where none is known."""
+    """Query y, target x; 255 is the mapping quality that PAF gives where none is known.
+
+    Without any column it is the line of a query that was not aligned, with ``*`` for the target.
+    """
     if not 0 <= mapping_quality <= 255:
         raise UsageError(f"A mapping quality lies in 0 … 255, not {mapping_quality}.")
     for name in alignment.names:
         if re.search(r"[\t\r\n]", name):
             raise UsageError(f"PAF cannot hold the name {name!r}: it has a tab or a line break.")
+    if not len(alignment):
+        return "\t".join([alignment.names[1], str(len(alignment.sequences[1])), *_UNALIGNED])
     fields: list[Any] = []
     for axis in (1, 0):
         start, end = alignment.starts[axis], alignment.ends[axis]
@@ -203,6 +210,8 @@ def from_paf(line: str, x: str, y: str) -> Alignment:
         raise FileFormatError(
             f"A line of PAF has at least {_PAF_COLUMNS} columns, this one {len(fields)}."
         )
+    if fields[4] == "*":
+        raise DataError("The line of PAF is of a query that was not aligned.")
     if fields[4] != "+":
         raise DataError(
             f"The alignment is on the strand {fields[4]!r}; turn the query round first (reverse "

@@ -84,11 +84,14 @@ def story_of_scores(
     # for a gap that opens at D and goes on at E times the odds of a letter by chance.
     stop = independent_stop(1.0 / (mean_length + 1.0))
     first, further = (float(np.exp(scale * gap)) * (1.0 - stop) for gap in (gap_open, gap_extend))
-    half = (1.0 + further) / 2.0
-    price = 1.0 / (half + np.sqrt(half * half - further + first))
+    half = (1.0 - further) / 2.0
+    root = float(np.sqrt(half * half + first))
+    price = 1.0 / ((1.0 + further) / 2.0 + root)
+    # 1 - price, without losing what is left of gaps that cost very much.
+    opening = first / (root + half) * price
     story = affine_story(
         odds / odds.sum(),
-        gap_transitions(1.0 - price, 1.0 - price, [further * price], [further * price], [1.0]),
+        gap_transitions(opening, opening, [further * price], [further * price], [1.0]),
         insert=frequencies,
         delete=frequencies,
         background=frequencies,

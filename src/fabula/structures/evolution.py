@@ -85,6 +85,14 @@ class PairEvolution:
                 raise UsageError(
                     f"gap_extend and long_gaps are probabilities below 1, not {value!r}."
                 )
+        for name, value in self.natural().items():
+            # Parameters that a climb ended with at a limit may exceed it by rounding.
+            low, high = (bounded(name, end) for end in LIMITS[name])
+            if value > high * (1 + 1e-9) or (name == "kappa" and value < low * (1 - 1e-9)):
+                raise UsageError(
+                    f"{name} must be at most {high:.6g}{' and at least 0.001' * (name == 'kappa')}"
+                    f", not {value!r}: no sequences could tell it from that."
+                )
         if len(self.gap_extend) == 1 and self.long_gaps:
             raise UsageError("long_gaps needs a second gap_extend, that of the long gaps.")
 

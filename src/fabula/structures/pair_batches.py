@@ -141,14 +141,15 @@ def best_paths(
     def one(k: int) -> tuple[float, NDArray[np.uint8], int, int]:
         x, y = pairs.pair(k)
         top, states, i, j = best_path(pair_of(x, y, w), w, band_of(len(x), len(y), band))
-        return float(top), states, int(i), int(j)
+        return float(top), states[::-1].copy(), int(i), int(j)
 
     return list(ordered_map(one, range(len(pairs))))
 
 
 def _side_by_side(pairs: Pairs, linear: Any) -> NDArray[np.intp]:
     """Pairs for the lanes, neighbours of about the same size."""
-    if not linear.tile:
+    # One pair would leave fifteen lanes idle, and the kernels of the lanes take long to compile.
+    if not linear.tile or len(pairs) == 1:
         return np.empty(0, dtype=np.intp)
     x, y = pairs.x.lengths, pairs.y.lengths
     chosen = np.flatnonzero(pairs.cells <= _CELLS_OF_LONG_PAIRS)

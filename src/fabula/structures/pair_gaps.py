@@ -12,7 +12,7 @@ from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
 from fabula.structures.pair_hidden_markov import PairHiddenMarkov
 
-__all__ = ["affine_story", "gap_transitions", "independent_stop"]
+__all__ = ["affine_story", "durbin_story", "gap_transitions", "independent_stop"]
 
 
 def gap_transitions(
@@ -68,8 +68,8 @@ def affine_story(
     ``mean_length`` is the number of matches expected. Lengths under the independent story are such
     that being long is evidence neither for it nor against it.
     """
-    if not mean_length > 0:
-        raise UsageError(f"The mean length must be positive, not {mean_length!r}.")
+    if not 0 < mean_length < 1e12:
+        raise UsageError(f"The mean length must be positive and below 1e12, not {mean_length!r}.")
     end = 1.0 / (mean_length + 1.0)
     with np.errstate(divide="ignore"):
         log_moves = np.log(moves)
@@ -87,6 +87,66 @@ def affine_story(
         log_empty=float(log_end[0]),
         **options,
     )
+
+
+def durbin_story(
+    match: FloatArray,
+    *,
+    gap_open: float | Sequence[float],
+    gap_extend: float | Sequence[float],
+    end: float = 1e-3,
+    insert: FloatArray | None = None,
+    delete: FloatArray | None = None,
+    background: FloatArray | None = None,
+    ends: Any = "global",
+    background_stop: float | None = None,
+) -> PairHiddenMarkov:
+    """The model of Durbin et al. 1998, figure 4.2, with one or two kinds of gap.
+
+    Parameters
+    ----------
+    match : (A, A) array
+        Joint probabilities of matched letters.
+    gap_open, gap_extend : float or two of them
+        δ and ε: probability of opening each kind of gap after a match (for each of insert and
+        delete), and of going on with it. Two of each make five states.
+    end : float
+        τ: probability of ending after each column.
+    insert, delete, background : (A,) arrays, optional
+        Letters of gaps and of the independent story; by default the marginals of ``match``.
+    ends, background_stop
+        As of `PairHiddenMarkov`; ``background_stop`` is by default ``end``.
+    """
+    match = np.asarray(match, dtype=np.float64)
+    opens, extends = np.atleast_1d(gap_open), np.atleast_1d(gap_extend)
+    if opens.shape != extends.shape or len(opens) not in (1, 2):
+        raise UsageError("gap_open and gap_extend must both be one number, or both be two.")
+    n_gaps = len(opens)
+    moves = np.zeros((1 + 2 * n_gaps, 1 + 2 * n_gaps))
+    moves[0, 1:] = np.concatenate([opens, opens])
+    moves[0, 0] = 1.0 - end - moves[0, 1:].sum()
+    for g in range(2 * n_gaps):
+        moves[1 + g, 1 + g] = extends[g % n_gaps]
+        moves[1 + g, 0] = 1.0 - end - extends[g % n_gaps]
+    if not np.all(moves >= 0):
+        raise UsageError(
+            "gap_open, gap_extend and end leave less than nothing for a match: twice the sum "
+            "of gap_open plus end, and gap_extend plus end, must be at most 1."
+        )
+    x_letters, y_letters = match.sum(axis=1), match.sum(axis=0)
+    with np.errstate(divide="ignore"):
+        return PairHiddenMarkov(
+            match,
+            y_letters if insert is None else np.asarray(insert, dtype=np.float64),
+            x_letters if delete is None else np.asarray(delete, dtype=np.float64),
+            np.log(moves[0]),
+            np.log(moves),
+            np.full(len(moves), np.log(end)),
+            (x_letters + y_letters) / 2 if background is None else np.asarray(background),
+            end if background_stop is None else background_stop,
+            ends,
+            float(np.log(end)),
+        )
 
 
 def independent_stop(end: float) -> float:

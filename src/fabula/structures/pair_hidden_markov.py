@@ -6,8 +6,7 @@ alone (delete); Durbin, Eddy, Krogh and Mitchison 1998, Biological Sequence Anal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -77,67 +76,6 @@ class PairHiddenMarkov:
 
     def __post_init__(self) -> None:
         validate(self)
-
-    @classmethod
-    def with_affine_gaps(
-        cls,
-        match: FloatArray,
-        *,
-        gap_open: float | Sequence[float],
-        gap_extend: float | Sequence[float],
-        end: float = 1e-3,
-        insert: FloatArray | None = None,
-        delete: FloatArray | None = None,
-        background: FloatArray | None = None,
-        ends: Ends = "global",
-        background_stop: float | None = None,
-    ) -> PairHiddenMarkov:
-        """The model of Durbin et al. 1998, figure 4.2, with one or two kinds of gap.
-
-        Parameters
-        ----------
-        match : (A, A) array
-            Joint probabilities of matched letters.
-        gap_open, gap_extend : float or two of them
-            δ and ε: probability of opening each kind of gap after a match (for each of insert and
-            delete), and of going on with it. Two of each make five states.
-        end : float
-            τ: probability of ending after each column.
-        insert, delete, background : (A,) arrays, optional
-            Letters of gaps and of the independent story; by default the marginals of ``match``.
-        ends, background_stop
-            As of the class; ``background_stop`` is by default ``end``.
-        """
-        match = np.asarray(match, dtype=np.float64)
-        opens, extends = np.atleast_1d(gap_open), np.atleast_1d(gap_extend)
-        if opens.shape != extends.shape or len(opens) not in (1, 2):
-            raise UsageError("gap_open and gap_extend must both be one number, or both be two.")
-        n_gaps = len(opens)
-        moves = np.zeros((1 + 2 * n_gaps, 1 + 2 * n_gaps))
-        moves[0, 1:] = np.concatenate([opens, opens])
-        moves[0, 0] = 1.0 - end - moves[0, 1:].sum()
-        for g in range(2 * n_gaps):
-            moves[1 + g, 1 + g] = extends[g % n_gaps]
-            moves[1 + g, 0] = 1.0 - end - extends[g % n_gaps]
-        if not np.all(moves >= 0):
-            raise UsageError(
-                "gap_open, gap_extend and end leave less than nothing for a match: twice the sum "
-                "of gap_open plus end, and gap_extend plus end, must be at most 1."
-            )
-        x_letters, y_letters = match.sum(axis=1), match.sum(axis=0)
-        with np.errstate(divide="ignore"):
-            return cls(
-                match,
-                y_letters if insert is None else np.asarray(insert, dtype=np.float64),
-                x_letters if delete is None else np.asarray(delete, dtype=np.float64),
-                np.log(moves[0]),
-                np.log(moves),
-                np.full(len(moves), np.log(end)),
-                (x_letters + y_letters) / 2 if background is None else np.asarray(background),
-                end if background_stop is None else background_stop,
-                ends,
-                float(np.log(end)),
-            )
 
     @property
     def n_states(self) -> int:
@@ -278,7 +216,7 @@ class PairHiddenMarkov:
         -------
         (n, m) array, or ``scipy.sparse.csr_array`` if ``threshold`` is given
         """
-        blocks = self._walk(x, y, band).state_blocks(0)
+        blocks = self.walk(x, y, band=band).state_blocks(0)
         shape = len(x), len(y)
         if threshold is not None:
             return sparse_matches(blocks, shape, threshold)
@@ -293,7 +231,7 @@ class PairHiddenMarkov:
 
         Cell (i, j) lies after i letters of x and j of y.
         """
-        walk = self._walk(x, y, band)
+        walk = self.walk(x, y, band=band)
         out = np.zeros((len(x) + 1, len(y) + 1, self.n_states))
         for state in range(self.n_states):
             for first, block in walk.state_blocks(state):
@@ -304,37 +242,46 @@ class PairHiddenMarkov:
         self, x: Letters, y: Letters, n: int, rng: np.random.Generator, *, band: int | None = None
     ) -> list[PairPath]:
         """``n`` alignments drawn from the posterior of one pair."""
-        walk = self._walk(x, y, band)
+        walk = self.walk(x, y, band=band)
         return pair_simulation.posterior_paths(walk, n, rng, self.ends)
 
     def expected_accuracy_path(
-        self, x: Letters, y: Letters, gamma: float = np.inf, *, band: int | None = None
+        self, x: Letters, y: Letters, gamma: float | None = None, *, band: int | None = None
     ) -> PairPath:
         """Alignment that maximises expected accuracy.
 
         Parameters
         ----------
-        gamma : float
+        gamma : float, optional
             Gain of a true match against the loss of a false one: the sum of (γ + 1) p - 1 over
             the matches is maximised (Hamada et al. 2009, Bioinformatics 25:465); with γ infinite,
             the expected number of true matches (Holmes and Durbin 1998, J. Comput. Biol. 5:493).
+            By default infinite for global ends, and 1 for free ones, where all that might match
+            by chance would be drawn in otherwise.
         """
         from fabula.kernels.pair_viterbi import chain_block, chain_cells
 
+        if gamma is None:
+            gamma = np.inf if self.ends == "global" else 1.0
+        if not gamma > 0:
+            raise UsageError(f"gamma must be positive, not {gamma!r}.")
         least = 1.0 / (gamma + 1.0)
         best = np.zeros(len(y) + 1)
         came = np.empty((len(x), len(y)), dtype=np.uint8)
-        for first, block in self._walk(x, y, band).state_blocks(0):
+        for first, block in self.walk(x, y, band=band).state_blocks(0):
             skip = int(first == 0)
             gains = np.ascontiguousarray(block[skip:, 1:]) - least
             chain_block(gains, first - 1 + skip, best, came)
         return path_of(chain_cells(came), len(x), len(y), self.ends, self.n_gaps)
 
     def walk(self, x: Letters, y: Letters, *, band: int | None = None) -> PairWalk:
-        """The grid of one pair, for whoever wants its blocks of rows one after another."""
-        return self._walk(x, y, band)
+        """The grid of one pair, for whoever wants its blocks of rows one after another.
 
-    def _walk(self, x: Letters, y: Letters, band: int | None) -> PairWalk:
+        Raises
+        ------
+        DataError
+            The pair has no alignment, or a letter is none of the story's.
+        """
         check_letters(self, Pairs.of([x], [y]))
         empty = float(log_odds_empty(self, len(x), len(y)))
         walk = PairWalk(x, y, self._linear, empty, band)
@@ -410,7 +357,3 @@ class PairHiddenMarkov:
     def log_prior(self, prior: PairPrior | None) -> float:
         """Log density of the parameters under the prior, up to a constant."""
         return pair_learning.log_prior(self, prior)
-
-    def with_ends(self, ends: Ends) -> PairHiddenMarkov:
-        """The same model with other letters free."""
-        return replace(self, ends=ends)

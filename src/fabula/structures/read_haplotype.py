@@ -27,6 +27,7 @@ from fabula.core.arrays import FloatArray
 from fabula.core.errors import DataError, UsageError
 from fabula.core.threads import ordered_map
 from fabula.sequences.alphabets import DNA
+from fabula.sequences.records import Record
 
 __all__ = ["read_haplotype_log10"]
 
@@ -34,12 +35,12 @@ _PAIRS_AT_A_TIME = 2048
 
 
 def read_haplotype_log10(
-    reads: Sequence[str | ArrayLike],
-    base_qualities: float | Sequence[ArrayLike | bytes],
+    reads: Sequence[str | Record | ArrayLike],
+    base_qualities: float | Sequence[ArrayLike | bytes] | None,
     insertion_qualities: float | Sequence[ArrayLike | bytes],
     deletion_qualities: float | Sequence[ArrayLike | bytes],
     gap_qualities: float | Sequence[ArrayLike | bytes],
-    haplotypes: Sequence[str | ArrayLike],
+    haplotypes: Sequence[str | Record | ArrayLike],
     *,
     matched: bool = False,
 ) -> FloatArray:
@@ -47,13 +48,15 @@ def read_haplotype_log10(
 
     Parameters
     ----------
-    reads, haplotypes : lists of texts or arrays
+    reads, haplotypes : lists of texts, records or arrays
         DNA, in which N agrees with every base; or codes of bases, 0 to 3, and 4 for an unknown.
+        Records are those of `read_sequences` and its like.
     base_qualities, insertion_qualities, deletion_qualities, gap_qualities
         Phred-scaled quality q of each base of each read: probability 10^(-q/10) that the base is
         wrong, that an insertion or a deletion begins, and that a gap goes on. A list of arrays (or
         of `bytes`, as records of FASTQ files have them); a single number in place of an array
-        holds for a whole read, and one in place of the list for all.
+        holds for a whole read, and one in place of the list for all. None in place of the base
+        qualities takes those of the reads, which must be records of FASTQ files then.
     matched : bool
         Score read i with haplotype i, instead of every read with every haplotype.
 
@@ -76,6 +79,8 @@ def read_haplotype_log10(
     from fabula.kernels.read_haplotype import Reads, read_likelihoods
 
     bases, read_offsets = _letters(reads, "read")
+    if base_qualities is None:
+        base_qualities = _own_qualities(reads)
     letters, offsets = _letters(haplotypes, "haplotype")
     if matched and len(reads) != len(haplotypes):
         raise UsageError(
@@ -106,16 +111,16 @@ def read_haplotype_log10(
 
 
 def _letters(
-    sequences: Sequence[str | ArrayLike], name: str
+    sequences: Sequence[str | Record | ArrayLike], name: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
-    if isinstance(sequences, str):
-        raise UsageError(f"The {name}s must be a list of texts; a single one is [text].")
-    arrays = [
-        DNA.encode(sequence, f"the {name} {number}")
-        if isinstance(sequence, str)
-        else np.asarray(sequence, dtype=np.uint8).ravel()
-        for number, sequence in enumerate(sequences, 1)
-    ]
+    if isinstance(sequences, str | Record):
+        raise UsageError(f"The {name}s must be a list; a single one is [{name}].")
+    arrays = []
+    for number, sequence in enumerate(sequences, 1):
+        where = f"the {name} {number}"
+        if isinstance(sequence, Record):
+            where, sequence = f"{where}, {sequence.name!r}", sequence.sequence
+        arrays.append(_codes(sequence, where))
     for number, array in enumerate(arrays, 1):
         if not len(array):
             raise DataError(f"The {name} {number} (counted from 1) is empty.")
@@ -129,10 +134,45 @@ def _letters(
     return np.concatenate([np.empty(0, dtype=np.uint8), *arrays]), offsets
 
 
+def _codes(sequence: Any, where: str) -> NDArray[np.uint8]:
+    if isinstance(sequence, str):
+        return DNA.encode(sequence, where)
+    try:
+        codes = np.asarray(sequence)
+        whole = codes.dtype.kind in "iu" or bool(np.all(codes == np.floor(codes)))
+    except TypeError:
+        whole = False
+    if not whole or (codes.size and (codes.min() < 0 or codes.max() > 255)):
+        raise UsageError(
+            f"{where[0].upper()}{where[1:]} must be a text, a record, or codes of bases, 0 to 3 "
+            f"and 4 where unknown, not {type(sequence).__name__}."
+        )
+    return codes.astype(np.uint8).ravel()
+
+
+def _own_qualities(reads: Sequence[Any]) -> list[bytes]:
+    """The base qualities of records."""
+    out = []
+    for number, read in enumerate(reads, 1):
+        qualities = getattr(read, "qualities", None)
+        if qualities is None:
+            raise UsageError(
+                f"Read {number} (counted from 1) brings no base qualities: give base_qualities, or "
+                "records of a FASTQ file."
+            )
+        out.append(qualities)
+    return out
+
+
 def _rates(qualities: Any, offsets: NDArray[np.intp], name: str) -> FloatArray:
     lengths = np.diff(offsets)
     if isinstance(qualities, int | float | np.number):
         qualities = [qualities] * len(lengths)
+    if isinstance(qualities, str | bytes) or not isinstance(qualities, Sequence | np.ndarray):
+        raise UsageError(
+            f"The {name} qualities must be a number or a list with one entry for each read, not "
+            f"{qualities!r}."
+        )
     if len(qualities) != len(lengths):
         raise DataError(
             f"There are {len(qualities)} lists of {name} qualities for {len(lengths)} reads."
@@ -141,14 +181,22 @@ def _rates(qualities: Any, offsets: NDArray[np.intp], name: str) -> FloatArray:
     for number, (quality, length) in enumerate(zip(qualities, lengths, strict=True), 1):
         if isinstance(quality, bytes):
             quality = np.frombuffer(quality, dtype=np.uint8)
-        array = np.asarray(quality, dtype=np.float64)
+        try:
+            array = np.asarray(quality, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise UsageError(
+                f"The {name} qualities of read {number} (counted from 1) must be numbers; those "
+                "written as characters of a FASTQ file are the codes of the characters less 33."
+            ) from None
         if array.ndim and array.shape != (length,):
             raise DataError(
                 f"Read {number} (counted from 1) has {length} bases and {array.size} {name} "
                 "qualities."
             )
         if not np.all(array >= 0):
-            raise DataError(f"A {name} quality of read {number} (counted from 1) is negative.")
+            raise DataError(
+                f"A {name} quality of read {number} (counted from 1) is negative or missing."
+            )
         parts.append(np.broadcast_to(array, (length,)))
     return np.asarray(10.0 ** (np.concatenate(parts) / -10.0))
 
