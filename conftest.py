@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 # Each pytest-xdist worker keeps to one core: two workers whose BLAS takes two threads each are
 # slower than one. This has to happen before numpy is imported.
@@ -10,6 +11,13 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _pool in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{_pool}_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# Most of the time of a test of networks goes into compiling what another test has compiled: the
+# workers share it for the length of a run.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _compiled = tempfile.TemporaryDirectory(prefix="fabula-tests-", ignore_cleanup_errors=True)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
 import hypothesis
 import pytest

@@ -23,11 +23,15 @@ NAMES = (
     "bins",
     "hidden_markov",
     "markov_chain",
+    "autoregressive",
     "spoken_digits",
     "pair_hidden_markov",
     "evolution",
     "judging",
     "latent_tree",
+    "synthetic_tables",
+    "neural_tables",
+    "neural_images",
 )
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from fabula.core.errors import FileFormatError as FileFormatError
     from fabula.core.errors import UsageError as UsageError
     from fabula.core.threads import use_threads as use_threads
+    from fabula.estimators import AutoregressiveModel as AutoregressiveModel
     from fabula.estimators import Calibrated as Calibrated
+    from fabula.estimators import DiffusionModel as DiffusionModel
     from fabula.estimators import GaussianMixture as GaussianMixture
     from fabula.estimators import GenerativeClassifier as GenerativeClassifier
     from fabula.estimators import HiddenMarkovModel as HiddenMarkovModel
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from fabula.estimators import NaiveBayes as NaiveBayes
     from fabula.estimators import PairHiddenMarkovModel as PairHiddenMarkovModel
     from fabula.estimators import QuadraticDiscriminantAnalysis as QuadraticDiscriminantAnalysis
+    from fabula.estimators import VariationalAutoencoder as VariationalAutoencoder
     from fabula.estimators import twin as twin
     from fabula.evaluation import choose_model as choose_model
     from fabula.evaluation import compare as compare
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
     from fabula.tables import read_table as read_table
     from fabula.tables import write_table as write_table
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 
 _HOME = {
     "CannotAnswerError": "fabula.core.errors",
@@ -59,7 +62,9 @@ _HOME = {
     "FabulaWarning": "fabula.core.errors",
     "FileFormatError": "fabula.core.errors",
     "UsageError": "fabula.core.errors",
+    "AutoregressiveModel": "fabula.estimators",
     "Calibrated": "fabula.estimators",
+    "DiffusionModel": "fabula.estimators",
     "GaussianMixture": "fabula.estimators",
     "GenerativeClassifier": "fabula.estimators",
     "HiddenMarkovModel": "fabula.estimators",
@@ -70,6 +75,7 @@ _HOME = {
     "NaiveBayes": "fabula.estimators",
     "PairHiddenMarkovModel": "fabula.estimators",
     "QuadraticDiscriminantAnalysis": "fabula.estimators",
+    "VariationalAutoencoder": "fabula.estimators",
     "twin": "fabula.estimators",
     "choose_model": "fabula.evaluation",
     "compare": "fabula.evaluation",

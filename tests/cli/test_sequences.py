@@ -163,6 +163,120 @@ def test_letters_in_fasta(fabula: Any, tmp_path: Path) -> None:
     assert set("".join(line for line in drawn if line[0] != ">")) <= set("ACGT")
 
 
+def test_unknown_letters_are_filled(fabula: Any, tmp_path: Path) -> None:
+    """Letters alternate, so that what is lost is plain; case and known letters stay."""
+    fasta = tmp_path / "dna.fa"
+    fasta.write_text(">one first\n" + "AC" * 40 + "\n>two\n" + "CA" * 40 + "\n")
+    path = tmp_path / "dna.fabula"
+    done = fabula("fit", fasta, "--model", "hmm", "--states", 2, "-o", path)
+    assert done.code == 0, done.err
+    holes = tmp_path / "holes.fa"
+    holes.write_text(">x\nACACACNCACAC\nacnc\n>y\nNACA\n")
+    done = fabula("impute", path, holes)
+    assert done.code == 0 and "Filled 3 of 20 letters, which were N" in done.err, done.err
+    assert done.out.split() == [">x", "ACACACACACACacac", ">y", "CACA"]
+    out = tmp_path / "draws.fa"
+    assert fabula("impute", path, holes, "--how", "draw", "--draws", 2, "-o", out).code == 0
+    assert [line for line in out.read_text().split() if line[0] == ">"] == [
+        ">x_draw1", ">y_draw1", ">x_draw2", ">y_draw2",
+    ]  # fmt: skip
+    refused = fabula("impute", path, holes, "-o", tmp_path / "draws.csv")
+    assert refused.code == 2 and ".fasta" in refused.err
+    assert fabula("fit", fasta, "-o", tmp_path / "chain.fabula").code == 0
+    refused = fabula("impute", tmp_path / "chain.fabula", holes)
+    assert refused.code == 1 and "across a gap" in refused.err and "hmm" in refused.err
+
+
+def test_the_unknown_letter_is_that_of_the_fit(fabula: Any, tmp_path: Path) -> None:
+    """N is asparagine in a protein, also in a peptide whose letters could all be nucleotides."""
+    (tmp_path / "p.fa").write_text(">p\nMKVLNAXWNKVMLN\n")
+    done = fabula("fit", tmp_path / "p.fa", "--model", "hmm", "-o", tmp_path / "p.fabula")
+    assert "(1 missing)" in done.err
+    (tmp_path / "short.fa").write_text(">s\nNNKV\n")
+    done = fabula("impute", tmp_path / "p.fabula", tmp_path / "short.fa")
+    assert done.out.split() == [">s", "NNKV"] and "Filled 0" in done.err
+
+
+def test_a_text_file_is_told_from_a_table(fabula: Any, names: Path, tmp_path: Path) -> None:
+    done = fabula("fit", names, "-o", tmp_path / "names.fabula")
+    assert "MarkovChain: 8 sequences" in done.err and "--text whole" in done.err, done.err
+    tables = {
+        "cells.txt": "a,b\n1.5,x\n2.5,y\n",
+        "numbers.txt": "1.5\n2.5\n7\n",
+        "colours.txt": "red\nblue\n" * 5,
+    }
+    for name, content in tables.items():
+        (tmp_path / name).write_text(content)
+        done = fabula("fit", tmp_path / name, "-o", tmp_path / f"{name}.fabula")
+        assert "Markov" not in done.err, done.err
+    prose = "It was the best of times,\nit was the worst of times\n"
+    (tmp_path / "prose.txt").write_text(prose)
+    done = fabula("fit", tmp_path / "prose.txt", "-o", tmp_path / "prose.fabula")
+    assert "MarkovChain: 2 sequences" in done.err
+    refused = fabula("fit", names, "--target", "x", "-o", tmp_path / "no.fabula")
+    assert refused.code == 2 and "no column 'x'" in refused.err
+
+
+def test_a_markov_chain_of_a_column_of_a_table(fabula: Any, table: Path, tmp_path: Path) -> None:
+    path = tmp_path / "paces.fabula"
+    for options, n in ((["--sequence", "who", "--time", "when"], 12), (["--drop", "who"], 1)):
+        drop = ["--drop", "value"] + (["--drop", "when"] if n == 1 else [])
+        done = fabula(
+            "fit", table, "--model", "markov-chain", *options, *drop, "-o", path, "--force"
+        )
+        assert f"{n} sequence" in done.err and "360 steps" in done.err, done.err
+        drawn = fabula("sample", path, "-n", 3, "--steps", 50).frame
+        assert set(drawn["pace"]) <= {"fast", "slow"}
+        assert {"who", "sequence"} & set(drawn.columns)
+
+
+def test_classes_of_lines_are_drawn_with_their_ends(fabula: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "words"
+    folder.mkdir()
+    (folder / "long.txt").write_text("aaaaaaaa\naaaaaaab\n" * 5)
+    (folder / "short.txt").write_text("x\ny\n" * 5)
+    path = tmp_path / "words.fabula"
+    assert fabula("fit", folder, "--order", 3, "-o", path).code == 0
+    lines = [line.split("\t") for line in fabula("sample", path, "-n", 60).out.splitlines()]
+    sizes = {c: np.mean([len(t) for label, t in lines if label == c]) for c in ("long", "short")}
+    assert sizes["short"] < 3 < sizes["long"]
+    assert max(len(t) for _, t in lines) < 60
+
+
+def test_models_from_python_are_asked_as_they_were_fitted(fabula: Any, tmp_path: Path) -> None:
+    frame = chain().drop("pace")
+    numbers = frame.select("value")
+    frame.write_csv(tmp_path / "frame.csv")
+    numbers.write_csv(tmp_path / "numbers.csv")
+    (tmp_path / "lines.txt").write_text("anna\nnana\n")
+    framed = library.HiddenMarkovModel(2, sequence="who", time="when", random_state=0).fit(frame)
+    plain = library.HiddenMarkovModel(2, random_state=0).fit(numbers.to_numpy())
+    texts = library.MarkovChain(1).fit(["anna", "hanna"])
+    for model, name, n in (
+        (framed, "frame.csv", 12),
+        (plain, "numbers.csv", 1),
+        (texts, "lines.txt", 2),
+    ):
+        path = tmp_path / f"{name}.fabula"
+        library.save(model, path)
+        assert len(fabula("score", path, tmp_path / name).frame) == n
+        assert fabula("sample", path, "-n", 2, "--steps", 3).code == 0
+
+
+def test_questions_about_columns_and_pictures_are_refused(
+    fabula: Any, table: Path, model: Path, names: Path, tmp_path: Path
+) -> None:
+    refused = fabula("condition", model, "--given", "value=1", "-o", tmp_path / "no.fabula")
+    assert refused.code == 1 and "length is not known" in refused.err
+    refused = fabula("plot", model, table, "-o", tmp_path / "no.png")
+    assert refused.code == 2 and "model of sequences" in refused.err
+    for option in ("--drop", "--target"):
+        refused = fabula(
+            "fit", names, "--model", "markov-chain", option, "x", "-o", tmp_path / "no.fabula"
+        )
+        assert refused.code == 2 and f"{option} names a column of a table" in refused.err
+
+
 def tone(path: Path, pitch: float, seconds: float = 0.3, rate: int = 8000) -> None:
     rng = np.random.default_rng(int(pitch))
     t = np.arange(int(seconds * rate)) / rate

@@ -39,3 +39,10 @@ def test_blocks_hold_whole_sequences_in_their_order(sequences: Sequences, steps:
     assert [part for block in blocks for part in parts(block.x)] == parts(sequences)
     assert np.concatenate([block.weights for block in blocks]).tolist() == weights.tolist()
     assert all(len(block) == 1 or block.x.n_steps <= steps for block in blocks)
+
+
+def test_the_precision_of_the_steps_is_seen_by_em(sequences: Sequences) -> None:
+    single = sequences.with_steps(sequences.steps.astype(np.float32))
+    assert (sequences.dtype, single.dtype) == (np.float64, np.float32)
+    assert single[1:3].dtype == np.float32
+    assert sequences.with_steps(object()).dtype is None

@@ -28,6 +28,7 @@ from fabula import (
     load,
     save,
 )
+from fabula.estimators._calibration_maps import fit_map
 from fabula.evaluation.metrics import log_loss
 
 X, Y = load_breast_cancer(return_X_y=True)
@@ -100,6 +101,27 @@ def test_temperature_is_the_minimum_of_the_held_out_loss():
     best = minimize_scalar(loss, bounds=(0.01, 2.0), method="bounded").x
     assert model.map_.inverse_temperature == pytest.approx(best, rel=0.01)
     assert model.map_.inverse_temperature == pytest.approx(0.25, abs=0.02)  # as it must be
+
+
+def test_a_splitter_says_what_is_learned_from_and_what_is_asked_about():
+    """Copies of the rows to ask about are left out with them, and not asked about themselves."""
+    rng = np.random.default_rng(1)
+    y = np.arange(600) % 3  # the same shares in every fold
+    x = np.repeat(rng.standard_normal((600, 1)) + y[:, None], 4, axis=1)
+
+    class CopiesApart:
+        def split(self, rows, labels=None, groups=None):
+            for fold in range(3):
+                held = np.arange(300) // 3 % 3 == fold
+                yield np.flatnonzero(~np.tile(held, 2)), np.flatnonzero(held)
+
+    model = Calibrated(NaiveBayes("normal"), cv=CopiesApart()).fit(x, y)
+    said, truth = [], []
+    for train, test in CopiesApart().split(x):
+        said.append(NaiveBayes("normal").fit(x[train], y[train]).predict_log_proba(x[test]))
+        truth.append(y[test])
+    expected = fit_map("temperature", np.concatenate(said), np.concatenate(truth), np.ones(300))
+    assert model.map_.inverse_temperature == pytest.approx(expected.inverse_temperature, rel=1e-3)
 
 
 @pytest.mark.parametrize("method", ["temperature", "sigmoid", "isotonic"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
@@ -529,3 +530,80 @@ def test_two_states_of_speed_and_accuracy(data_folder) -> None:
         np.log([[0.8988, 0.1012], [0.0836, 0.9164]]),
         atol=5e-3,
     )
+
+
+@pytest.mark.parametrize("emission", ["full", "tied", "student", "diag"])
+def test_columns_that_depend_on_one_another_are_learned(emission: str) -> None:
+    """The covariance of all steps is singular: a total beside its parts, or too few steps."""
+    rng = np.random.default_rng(0)
+    parts = rng.normal(size=(300, 2)) + 4 * (np.arange(300) // 50 % 2)[:, None]
+    for X in (np.column_stack([parts, parts.sum(axis=1)]), rng.normal(size=(3, 3)), parts[:2]):
+        model = HiddenMarkovModel(2, emission, random_state=0).fit(X)
+        assert model.converged_, model.report_.reason
+        assert np.all(np.diff(model.lower_bounds_) > -1e-9)
+
+
+def test_known_states_that_cannot_follow_are_named() -> None:
+    X = np.random.default_rng(0).normal(size=(20, 1))
+    ordered = HiddenMarkovModel(3, topology="left-right", random_state=0)
+    skips = np.array([[1, 1, 0], [0, 0, 1], [1, 0, 0]], dtype=bool)
+    for model, states, lengths, place in (
+        (ordered, [2] + [-1] * 19, None, "Sequence 1, step 1 "),
+        (ordered, [0, -1, 1] + [-1] * 16 + [0], None, "Sequence 1, step 20 "),
+        (ordered, [-1] * 11 + [0, 2] + [-1] * 7, [10, 10], "Sequence 2, step 3 "),
+        (HiddenMarkovModel(3, topology=skips), [1, -1, 1] + [-1] * 17, None, "step 3 "),
+    ):
+        with pytest.raises(DataError, match=place + r".*cannot be reached"):
+            model.fit(X, lengths, states=states)
+    ordered.fit(X, [10, 10], states=[0, -1, 2, *[-1] * 7, 0, 1, 2, *[2] * 7])
+    assert ordered.converged_
+
+
+def test_states_may_be_marked_missing_in_any_way() -> None:
+    X = np.random.default_rng(0).normal(size=(12, 1))
+    expected = HiddenMarkovModel(2, random_state=0).fit(X, states=[0, 1, -1] * 4).start_
+    for states in (
+        pd.array([0, 1, None] * 4, dtype="Int64"),
+        np.array([[0.0], [1.0], [np.nan]] * 4, dtype=np.float32),
+        pd.Series([0, 1, pd.NaT] * 4, dtype=object),
+    ):
+        again = HiddenMarkovModel(2, random_state=0).fit(X, states=states)
+        np.testing.assert_array_equal(again.start_, expected)
+    with pytest.raises(DataError, match="the state inf"):
+        HiddenMarkovModel(2).fit(X, states=[np.inf] * 12)
+
+
+def test_the_model_of_some_columns() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3)) + 3 * (np.arange(60) // 15 % 2)[:, None]
+    model = HiddenMarkovModel(2, random_state=0).fit(X)
+    some = model.marginal([2, 0])
+    hidden = X.copy()
+    hidden[:, 1] = np.nan
+    assert some.score(X[:, [2, 0]]) == pytest.approx(model.score(hidden), abs=1e-9)
+    np.testing.assert_allclose(some.predict_proba(X[:, [2, 0]]), model.predict_proba(hidden))
+    assert model.n_features_in_ == 3 and some.n_features_in_ == 2
+    frame = pd.DataFrame({"a": X[:, 0], "b": np.where(X[:, 1] > 1, "u", "v"), "c": X[:, 2]})
+    mixed = HiddenMarkovModel(2, random_state=0).fit(frame)
+    letters = mixed.marginal(["b"])
+    assert list(letters.sample(1, 4, random_state=0)[0].columns) == ["b"]
+    blank = frame.assign(a=np.nan, c=np.nan)
+    assert letters.score(frame[["b"]]) == pytest.approx(mixed.score(blank), abs=1e-9)
+    for columns, said in (([7], "no column 7"), ("a", "a list"), ([0, 0], "twice"), ([], "a list")):
+        with pytest.raises(UsageError, match=said):
+            model.marginal(columns)
+    assert not hasattr(model, "condition")
+    with pytest.raises(CannotAnswerError, match="length is not known"):
+        model.condition({0: 1.0})
+
+
+def test_codes_and_numbers_of_the_wrong_kind_are_refused() -> None:
+    model = HiddenMarkovModel(2, "categorical").fit([[0, 1, 2, 1]])
+    for wrong in (-1, 0.5):
+        with pytest.raises(DataError, match="must be 0, 1, 2"):
+            model.score([[0, wrong]])
+    assert np.isfinite(model.score([[0, 7]]))
+    with pytest.raises(DataError, match="complex"):
+        HiddenMarkovModel(2).fit(np.ones((4, 1)) * 1j)
+    with pytest.raises(DataError, match="models numbers"):
+        HiddenMarkovModel(2, "poisson").fit(["abba"])

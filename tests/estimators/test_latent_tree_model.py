@@ -325,3 +325,18 @@ def test_pandas_categories_and_dates():
     drawn, _ = model.sample(5)
     assert drawn["day"].dtype == frame["day"].dtype
     assert list(drawn["kind"].dtype.categories) == ["a", "b"]
+
+
+def test_an_aim_sets_what_is_not_stated():
+    """Draws that are to be like the rows take more states and less smoothing."""
+    rng = np.random.default_rng(0)
+    group = rng.integers(6, size=1000)
+    x = np.column_stack([group + 0.1 * rng.normal(size=1000), (group % 3).astype(float)])
+    like = LatentTreeModel(aim="likeness", max_passes=4, random_state=0).fit(x)
+    assert like.n_states_ == 1000 // 160
+    assert np.isnan(like.held_out_score_)
+    stated = LatentTreeModel(3, aim="likeness", max_passes=2, validation=0.2, random_state=0).fit(x)
+    assert stated.n_states_ == 3
+    assert np.isfinite(stated.held_out_score_)
+    with pytest.raises(UsageError, match="aim must be one of density, likeness"):
+        LatentTreeModel(aim="fidelity").fit(x)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -256,7 +258,8 @@ def two_kinds(n: int, seed: int):
 def test_a_classifier_of_sequences(smoothing) -> None:
     X, y = two_kinds(400, 0)
     asked, truth = two_kinds(400, 1)
-    model = GenerativeClassifier(MarkovChain(1, smoothing)).fit(X, y)
+    chain = MarkovChain(1, smoothing, concentration=2.0 if smoothing == "dirichlet" else None)
+    model = GenerativeClassifier(chain).fit(X, y)
     # The true chains, of which only the number of stays matters, are right this often.
     stays, jumps = (binom.pmf(np.arange(13), 12, p + (1 - p) / 3) for p in (0.75, 0.35))
     best = np.maximum(stays, jumps).sum() / 2
@@ -264,7 +267,7 @@ def test_a_classifier_of_sequences(smoothing) -> None:
     assert abs(right - best) < 3 * np.sqrt(best * (1 - best) / 400)
     np.testing.assert_allclose(model.predict_proba(asked).sum(axis=1), 1.0)
     # The same as two chains over the same symbols, compared by hand.
-    chains = [MarkovChain(1, smoothing, alphabet="xyz") for _ in range(2)]
+    chains = [clone(chain).set_params(alphabet="xyz") for _ in range(2)]
     scores = np.stack(
         [
             chain.fit([x for x, label in zip(X, y, strict=True) if label == name])
@@ -291,6 +294,75 @@ def test_sequences_without_a_label_teach_too() -> None:
     assert log_loss[1] < log_loss[0] - 0.05
     with pytest.raises(UsageError, match="take smoothing='dirichlet'"):
         GenerativeClassifier(MarkovChain(1)).fit(X, part)
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        MarkovChain(2, "dirichlet"),
+        MarkovChain(0, "dirichlet"),
+        MarkovChain(3, "dirichlet", ends=False, concentration=0.5),
+        MarkovChain("auto", "dirichlet", max_order=2, random_state=0),
+    ],
+)
+def test_em_over_sequences_without_a_label_only_climbs(chain) -> None:
+    X, y = two_kinds(300, 5)
+    part = y.astype(object)
+    part[6:] = None
+    weights = np.random.default_rng(0).uniform(0, 2, size=300)
+    for options in ({}, {"sample_weight": weights}):
+        model = GenerativeClassifier(clone(chain), tol=1e-9, max_iter=30)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the limit of iterations
+            model.fit(X, part, **options)
+        trace = np.array(model.report_.trace)
+        assert model.report_.reason in ("converged", "iteration limit")
+        assert len(trace) > 3 or model.converged_
+        assert np.all(np.diff(trace) > -1e-12), np.diff(trace).min()
+
+
+def test_classes_share_the_concentrations_of_all_sequences() -> None:
+    """A class of two sequences says nothing of how far to trust what was counted."""
+    X, y = two_kinds(300, 6)
+    model = GenerativeClassifier(MarkovChain(2, "dirichlet")).fit(X, y)
+    together = MarkovChain(2, "dirichlet").fit(X).story_.concentrations
+    for chain in model.story_.stories:
+        np.testing.assert_array_equal(chain.concentrations, together)
+    assert not any(name.startswith("_shared") for name in vars(model.estimators_[0]))
+
+
+def test_classes_draw_sequences_with_their_ends() -> None:
+    words, codes = ["anna", "hanna", "nana"] * 4, ["12", "21", "1"] * 4
+    model = GenerativeClassifier(MarkovChain(2)).fit(words + codes, ["w"] * 12 + ["c"] * 12)
+    drawn, classes = model.sample(300, random_state=0)
+    assert len({len(text) for text in drawn}) > 2
+    for label, inner in zip(model.classes_, model.estimators_, strict=True):
+        mine = [len(t) for t, c in zip(drawn, classes, strict=True) if c == label]
+        alone = [len(text) for text in inner.sample(2000, random_state=1)]
+        error = np.hypot(np.std(alone) / np.sqrt(len(mine)), np.std(alone) / np.sqrt(2000))
+        assert abs(np.mean(mine) - np.mean(alone)) < 4 * error
+    assert max(map(len, model.sample(50, 0, max_length=2)[0])) == 2
+    assert [len(text) for text in model.sample(3, 0, n_steps=5)[0]] == [5, 5, 5]
+    running = GenerativeClassifier(MarkovChain(1, ends=False)).fit(
+        words + codes, [0] * 12 + [1] * 12
+    )
+    with pytest.raises(UsageError, match="how many steps"):
+        running.sample(2)
+
+
+def test_questions_that_a_chain_cannot_answer() -> None:
+    model = MarkovChain(2).fit(WORDS)
+    for name, instead in (
+        ("predict", "predict_next"),
+        ("predict_proba", "predict_next"),
+        ("forecast", "goes on from a prefix"),
+        ("impute", "look across a gap"),
+        ("bic", "bits_per_symbol"),
+        ("with_prior", "GenerativeClassifier"),
+    ):
+        assert not hasattr(model, name)
+        with pytest.raises(CannotAnswerError, match=instead):
+            getattr(model, name)
 
 
 @pytest.mark.data

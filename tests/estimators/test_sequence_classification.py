@@ -199,7 +199,6 @@ def test_classes_that_cannot_be_learned(data) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_spoken_digits_of_known_speakers(data_folder) -> None:
     """A quarter of the recordings, split at random: most are recognised, and doubt is honest."""
-    pytest.importorskip("librosa")
     from benchmarks.spoken_digits import evaluate, load, random_split
 
     recordings = load(every=4)
@@ -214,7 +213,6 @@ def test_spoken_digits_of_known_speakers(data_folder) -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_spoken_digits_of_a_new_speaker(data_folder) -> None:
     """Far above chance for a speaker who was never heard; see the benchmark for all four."""
-    pytest.importorskip("librosa")
     from benchmarks.spoken_digits import evaluate, load, speaker_split
 
     recordings = load(every=4)

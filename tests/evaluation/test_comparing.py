@@ -80,12 +80,29 @@ def test_held_out_log_density():
     assert result["QDA"].log_density == pytest.approx(np.mean(joint))
 
 
+def test_a_latent_tree_takes_part_where_it_is_named():
+    from fabula import LatentTreeModel
+
+    model = LatentTreeModel(3, max_passes=2, random_state=0)
+    result = compare(X, Y, {"tree": model, "qda": "qda"}, cv=3, **QUICK)
+    assert result["tree"].failure is None
+    joint = []
+    for train, test in StratifiedKFold(3, shuffle=True, random_state=0).split(X, Y):
+        fitted = LatentTreeModel(3, max_passes=2, random_state=0).fit(X[train], Y[train])
+        told = fitted.predict_joint_log_proba(X[test])
+        np.testing.assert_allclose(
+            np.logaddexp.reduce(told, axis=1), fitted.score_samples(X[test]), atol=1e-4
+        )
+        joint.extend(told[np.arange(len(test)), Y[test]])
+    assert result["tree"].log_density == pytest.approx(np.mean(joint), rel=1e-6)
+
+
 @pytest.mark.slow
 def test_every_model_takes_part():
     # The second draw of a table, so that nothing of what is shown was tuned on it.
     result = compare(X, Y, cv=3, n_bootstrap=50)
     codes = {model.code for model in result.models}
-    assert codes | {s.code for s in result.skipped} == set(MODEL_NAMES) - {"mixture"}
+    assert codes | {s.code for s in result.skipped} == set(MODEL_NAMES) - {"mixture", "latent_tree"}
     assert all(model.failure is None for model in result.models)
     kinds = {model.code: model.kind for model in result.models}
     assert kinds["lda"] == "storyteller" and kinds["logistic"] == "divider"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from fabula.core.blocks import Block, SequenceBlocks, Sequences
 from fabula.core.errors import DataError, UsageError
 from fabula.persistence import load, save
-from fabula.structures.markov_chain import MarkovChain
+from fabula.structures.markov_chain import MarkovChain, MarkovChainPrior
 from fabula.structures.ngram_smoothing import dirichlet_shares
 from fabula.structures.ngram_tree import NgramTree
 
@@ -245,6 +246,46 @@ def test_statistics_add_and_learn_the_same_chain() -> None:
     assert together.log_evidence == pytest.approx(float(weights @ whole.log_prob(x)))
     again = whole.maximise(together)
     np.testing.assert_allclose(again.log_prob(x), whole.log_prob(x), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("order", "ends"), [(0, True), (1, True), (2, True), (2, False)])
+def test_the_m_step_is_the_mode_under_the_prior(order: int, ends: bool) -> None:
+    """No other shares of any one context have a greater expected log joint plus log prior."""
+    x = sequences(random_lists(31, n=12))
+    rng = np.random.default_rng(2)
+    base = MarkovChain.learn(
+        x, 5, order, ends=ends, smoothing="dirichlet", concentration=3.0,
+        weights=rng.uniform(0, 2, size=13),
+    )  # fmt: skip
+    prior = MarkovChainPrior(base.tree)
+    assert base.log_prior() == 0.0
+    weights = rng.uniform(0, 2, size=13)
+    weights[4] = 0.0
+    block = base.prepare(Block(x, None, weights))
+    best = base.maximise(base.statistics(block), prior)
+
+    def objective(chain: MarkovChain) -> float:
+        return float(weights @ chain.log_prob(x)) + chain.log_prior(prior)
+
+    greatest = objective(best)
+    longest = np.flatnonzero(best.tree.is_longest)
+    assert objective(base) < greatest
+    for node in rng.choice(longest, 30):
+        counts = best.tree.counts.copy()
+        counts[node] *= rng.uniform(0.8, 1.2)
+        counts[node] += 0.01
+        other = MarkovChain(replace(best.tree, counts=counts), "dirichlet", best.concentrations)
+        assert objective(other) < greatest + 1e-12
+    shorter = ~best.tree.is_longest
+    np.testing.assert_array_equal(best.tree.counts[shorter], base.tree.counts[shorter])
+
+
+def test_the_prior_of_other_sequences_is_refused() -> None:
+    x, other = sequences(random_lists(32)), sequences(random_lists(33))
+    chain = MarkovChain.learn(x, 5, 2, smoothing="dirichlet")
+    prior = MarkovChainPrior(MarkovChain.learn(other, 5, 2).tree)
+    with pytest.raises(UsageError, match="different n-grams"):
+        chain.maximise(chain.statistics(chain.prepare(Block(x))), prior)
 
 
 def test_nothing_to_learn_from_leaves_the_chain_as_it_is() -> None:

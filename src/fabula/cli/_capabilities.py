@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fabula.cli._models import MODELS, make_estimator
 from fabula.cli._sequence_data import SEQUENCE_MODELS
-from fabula.core.errors import FabulaError
+from fabula.core.errors import FabulaError, UsageError
 
 __all__ = ["Capability", "capabilities"]
 
@@ -64,6 +66,10 @@ def capabilities() -> list[Capability]:
         if name in SEQUENCE_MODELS:
             found.append(_of_sequences(name, python))
             continue
+        network = make_estimator(name, numeric=True)
+        if hasattr(network, "story_class"):
+            found.append(_of_network(name, python, network))
+            continue
         fitted, mixed = _fit(name, numbers, labels), _fit(name, numbers.with_columns(words), labels)
         assert fitted is not None
         documentation = inspect.getdoc(type(fitted)) or ""
@@ -74,17 +80,33 @@ def capabilities() -> list[Capability]:
                 documentation.partition("\n")[0],
                 "numbers" if mixed is None else "columns of any kind",
                 str(getattr(fitted, "density_kind", "")),
-                _answers(fitted),
+                _answers(fitted, partial(isinstance, fitted.story_)),
             )
         )
     return found
+
+
+def _of_network(name: str, python: str, estimator: Any) -> Capability:
+    """The same for a network, whose class tells what it can be asked: a fit would take seconds."""
+    summary = (inspect.getdoc(type(estimator)) or "").partition("\n")[0]
+    data = "columns of any kind"
+    try:
+        story = estimator.story_class()
+    except UsageError:  # its libraries are not installed
+        data, answers = 'needs "fabula[neural]"', dict.fromkeys(QUESTIONS, False)
+    else:
+        answers = _answers(estimator, lambda protocol: issubclass(story, protocol))
+        answers["predict"] = hasattr(estimator, "predict")
+    return Capability(name, python, summary, data, str(estimator.density_kind), answers)
 
 
 def _of_sequences(name: str, python: str) -> Capability:
     """The same for a model of sequences."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        fitted = make_estimator(name, numeric=True, seed=0).fit(["abbab", "babba", "aab"])
+        fitted = make_estimator(name, numeric=True, seed=0)
+        if name != "autoregressive":  # its network would take seconds, and says nothing new
+            fitted.fit(["abbab", "babba", "aab"])
     return Capability(
         name,
         python,
@@ -118,7 +140,7 @@ def _components(name: str) -> int | None:
     return 2 if name in ("mixture", "gaussian-mixture") else 1 if "mixture" in name else None
 
 
-def _answers(model: Any) -> dict[str, bool]:
+def _answers(model: Any, tells: Callable[[Any], bool]) -> dict[str, bool]:
     from fabula.questions.protocols import (
         CompletesRows,
         ConditionsColumns,
@@ -126,15 +148,14 @@ def _answers(model: Any) -> dict[str, bool]:
         SamplesRows,
     )
 
-    story = model.story_
     return {
-        "score": isinstance(story, HasDensity),
-        "sample": isinstance(story, SamplesRows),
+        "score": tells(HasDensity),
+        "sample": tells(SamplesRows),
         "predict": hasattr(model, "classes_"),
         "decide": hasattr(model, "decide"),
         "prior": hasattr(model, "with_prior"),
-        "condition": isinstance(story, ConditionsColumns),
-        "impute": isinstance(story, CompletesRows),
+        "condition": tells(ConditionsColumns),
+        "impute": tells(CompletesRows),
         "forecast": False,
         "contributions": hasattr(model, "contributions"),
         "outliers": hasattr(model, "outliers"),

@@ -16,7 +16,7 @@ from fabula.core.errors import DataError, UsageError
 from fabula.report.sentences import as_text
 from fabula.tables.messages import did_you_mean, listed
 
-__all__ = ["Condition", "parse_costs", "parse_given", "parse_kinds", "parse_prior"]
+__all__ = ["Condition", "parse_bounds", "parse_costs", "parse_given", "parse_kinds", "parse_prior"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def parse_given(texts: Sequence[str] | None, model: LoadedModel) -> Condition:
     UsageError
         The form is another, there is no such column or level, or a number is none.
     """
-    names = [str(name) for name in model.estimator.columns_.names]
+    names = [str(name) for name in model.columns]
     known = [*names, model.target] if model.classifies else names
     columns: dict[Any, Any] = {}
     classes: tuple[str, ...] | None = None
@@ -73,9 +73,23 @@ def parse_given(texts: Sequence[str] | None, model: LoadedModel) -> Condition:
                         f"There is no class {label!r}. {did_you_mean(label, model.class_names)}"
                     )
         else:
-            place = model.estimator.columns_.names[names.index(name)]
+            place = model.columns[names.index(name)]
             columns[place] = _condition(value, name, _column_of(model.estimator, place))
     return Condition(columns, classes)
+
+
+def parse_bounds(texts: Sequence[str], encoding: Any) -> dict[Any, tuple[Any, Any]]:
+    """Read ``column=low..high``."""
+    names = [str(field.column) for field in encoding.fields]
+    bounds: dict[Any, tuple[Any, Any]] = {}
+    for text in texts:
+        name, value = _split(text, names, "--bounds")
+        column = encoding.schema[encoding.fields[names.index(name)].column]
+        low, dots, high = value.partition("..")
+        if not (low and dots and high) or column.levels:
+            raise UsageError(f"--bounds {text!r} needs a column of numbers, as column=low..high.")
+        bounds[column.name] = tuple(_value(end, name, column.kind, column) for end in (low, high))
+    return bounds
 
 
 def parse_kinds(texts: Sequence[str] | None, names: Sequence[str]) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fabula.cli._conditions import parse_kinds
-from fabula.cli._models import make_estimator
+from fabula.cli._images import tell_progress
+from fabula.cli._models import LoadedModel, make_estimator
 from fabula.cli._tables import count_missing
 from fabula.core.errors import UsageError
 from fabula.report.sentences import as_text
@@ -29,7 +30,7 @@ class Plan:
     ----------
     model
         Its name on the command line, or "auto".
-    components, seed, settings
+    components, seed, settings, further
         See `make_estimator`.
     calibrate
         Calibration map to put over the probabilities.
@@ -43,6 +44,7 @@ class Plan:
     time_budget: float | None
     seed: int | None
     settings: tuple[str, ...]
+    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fit_table(
@@ -58,7 +60,7 @@ def fit_table(
     import fabula
     from fabula.report.parameters import name_model
 
-    numeric = all(field.kind not in ("category", "text") for field in encoding.fields)
+    numeric = all(f.kind not in ("category", "text") for f in encoding.fields)
     start = time.perf_counter()
     estimator: Any = None
     why = None
@@ -71,12 +73,15 @@ def fit_table(
             components=plan.components,
             seed=plan.seed,
             settings=plan.settings,
+            further=plan.further,
         )
     if plan.calibrate is not None:
         inner = clone(getattr(estimator, "estimator_", estimator))
         estimator = fabula.Calibrated(inner, plan.calibrate, random_state=plan.seed)
     if not hasattr(estimator, "story_"):
         estimator._shared_encoding = encoding
+        if hasattr(estimator, "_on_progress"):
+            estimator._on_progress = tell_progress(say)
         estimator.fit(frame) if labels is None else estimator.fit(frame, labels)
     seconds = time.perf_counter() - start
     classes = None
@@ -92,6 +97,7 @@ def fit_table(
         "classes": classes,
         "unlabelled": None if labels is None else labels.null_count(),
         "mean_log_density": float(estimator.score_samples(frame).mean()),
+        "density_kind": estimator.density_kind,
         **_of_the_fit(estimator, seconds),
     }
 
@@ -111,6 +117,7 @@ def fit_stream(
         components=plan.components,
         seed=plan.seed,
         settings=plan.settings,
+        further=plan.further,
     )
     if not hasattr(estimator, "fit_file"):
         raise UsageError(f"--model {plan.model} cannot be fitted block by block.")
@@ -123,7 +130,7 @@ def fit_stream(
     start = time.perf_counter()
     estimator.fit_file(path) if target is None else estimator.fit_file(path, target)
     seconds = time.perf_counter() - start
-    columns = [estimator.encoding_.schema[name] for name in estimator.columns_.names]
+    columns = [estimator.encoding_.schema[name] for name in LoadedModel(estimator, {}).columns]
     classes = None if target is None else _count_labels(scan, target, estimator)
     return estimator, {
         "model": name_model(estimator),
@@ -164,9 +171,12 @@ def _count_labels(scan: Any, target: str, estimator: Any) -> dict[str, int]:
 
 
 def _of_the_fit(estimator: Any, seconds: float) -> dict[str, Any]:
+    states = getattr(estimator, "n_states_", None)
+    hidden = states is None and not hasattr(estimator, "classes_")
     return {
-        "columns": len(estimator.columns_.names),
-        "components": None if hasattr(estimator, "classes_") else estimator.story_.n_classes,
+        "columns": len(LoadedModel(estimator, {}).columns),
+        "components": estimator.story_.n_classes if hidden else None,
+        "states": states,
         "n_parameters": estimator.n_parameters,
         "converged": bool(estimator.report_.converged),
         "iterations": int(estimator.report_.n_iterations),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from fabula.core.errors import FileFormatError, UsageError
+from fabula.core.errors import CannotAnswerError, FileFormatError, UsageError
 from fabula.report.sentences import as_text
 
 __all__ = [
@@ -28,8 +28,12 @@ ModelName = Literal[
     "mixture-discriminant",
     "mixture",
     "gaussian-mixture",
+    "latent-tree",
+    "vae",
+    "diffusion",
     "hmm",
     "markov-chain",
+    "autoregressive",
 ]
 
 MODELS = {
@@ -39,8 +43,12 @@ MODELS = {
     "mixture-discriminant": "GenerativeClassifier",
     "mixture": "MixtureModel",
     "gaussian-mixture": "GaussianMixture",
+    "latent-tree": "LatentTreeModel",
+    "vae": "VariationalAutoencoder",
+    "diffusion": "DiffusionModel",
     "hmm": "HiddenMarkovModel",
     "markov-chain": "MarkovChain",
+    "autoregressive": "AutoregressiveModel",
 }
 """Name on the command line → name in Python."""
 
@@ -58,14 +66,57 @@ class LoadedModel:
         The fitted model.
     notes
         What `fit` wrote beside it: the name of the target, where the rows came from.
+    column
+        A column of categories that is asked about as if it were the target.
     """
 
     estimator: Any
     notes: Mapping[str, Any]
+    column: str | None = None
+
+    def about(self, column: str) -> LoadedModel:
+        """The same model, asked about a column of categories.
+
+        Raises
+        ------
+        CannotAnswerError, UsageError
+            The model has one target for good; or there is no such column, or it has no levels.
+        """
+        if not hasattr(self.estimator, "classes_of"):
+            raise CannotAnswerError(
+                "predict --column",
+                type(self.estimator).__name__,
+                "it was fitted to one target, or to none",
+                ("latent-tree",),
+            )
+        self.estimator.classes_of(column)
+        return replace(self, column=column)
+
+    @property
+    def question(self) -> dict[str, str]:
+        """What methods that take a ``target`` are given."""
+        return {} if self.column is None else {"target": self.column}
+
+    @property
+    def labels(self) -> list[Any]:
+        """The classes as they stand in the table."""
+        if self.column is not None:
+            return list(self.estimator.classes_of(self.column).tolist())
+        return list(self.estimator.classes_.tolist()) if self.classifies else self.class_names
+
+    @property
+    def columns(self) -> list[Any]:
+        """Names of the columns of the table that the model tells of."""
+        # A latent tree has further ones, for the class and for whether a cell is missing.
+        extra = [*getattr(self.estimator, "indicators_", ())]
+        extra += [getattr(self.estimator, "target_", None)]
+        return [name for name in self.estimator.columns_.names if name not in extra]
 
     @property
     def target(self) -> str:
         """What the class, or component, is called in tables."""
+        if self.column is not None:
+            return self.column
         named = self.notes.get("target")
         if isinstance(named, str):
             return named
@@ -74,7 +125,7 @@ class LoadedModel:
     @property
     def classifies(self) -> bool:
         """Whether the model knows classes, rather than hidden components."""
-        return hasattr(self.estimator, "classes_")
+        return self.column is not None or hasattr(self.estimator, "classes_")
 
     @property
     def storyteller(self) -> Any:
@@ -85,7 +136,7 @@ class LoadedModel:
     def class_names(self) -> list[str]:
         """Names of the classes, or numbers of the components, in the order of the model."""
         if self.classifies:
-            return [as_text(label) for label in self.estimator.classes_.tolist()]
+            return [as_text(label) for label in self.labels]
         names = getattr(self.estimator, "state_names_", None)
         if names is not None:
             return [as_text(name) for name in names]
@@ -137,6 +188,7 @@ def make_estimator(
     components: int | None = None,
     seed: int | None = None,
     settings: Sequence[str] = (),
+    further: Mapping[str, Any] | None = None,
 ) -> Any:
     """An estimator that is not fitted yet.
 
@@ -152,14 +204,20 @@ def make_estimator(
         For whatever the model leaves to chance.
     settings
         ``name=value`` for any further parameter of the estimator, as in Python.
+    further
+        Parameters that options of their own gave.
     """
     import fabula
 
-    if name in ("hmm", "markov-chain") and components is not None:
-        raise UsageError(
-            f"--components is for mixtures. {name} has "
-            + ("states: --states." if name == "hmm" else "an order: --order.")
-        )
+    instead = {
+        "latent-tree": "states: --states",
+        "hmm": "states: --states",
+        "markov-chain": "an order: --order",
+        "autoregressive": "a width and a depth: --set width=256",
+        "diffusion": "a width and a depth: --set width=256",
+    }
+    if name in instead and components is not None:
+        raise UsageError(f"--components is for mixtures. {name} has {instead[name]}.")
     if name in ("naive-bayes", "lda", "qda") and components is not None:
         raise UsageError(
             f"--components is for mixtures; {name} has one component in each class. "
@@ -176,8 +234,11 @@ def make_estimator(
         return fabula.GenerativeClassifier(inner)
     estimator = getattr(fabula, MODELS[name])()
     parameters: dict[str, Any] = dict(_setting(text, estimator) for text in settings)
+    parameters |= further or {}
     if components is not None:
         parameters["n_components"] = components
+        if name == "vae":
+            parameters.setdefault("prior", "mixture")
     if seed is not None and "random_state" in estimator.get_params():
         parameters["random_state"] = seed
     return estimator.set_params(**parameters)

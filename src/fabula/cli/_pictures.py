@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
+    "NUMBERS",
+    "check_columns",
     "draw_components",
     "draw_contributions",
     "draw_costs",
@@ -27,10 +29,13 @@ __all__ = [
     "draw_regions",
     "draw_reliability",
     "evidence",
+    "kinds_of",
     "telling_columns",
+    "values_of",
 ]
 
-_NUMBERS = ("continuous", "count")
+NUMBERS = ("continuous", "count")
+"""Kinds that have an axis."""
 _ROWS_TO_CHOOSE, _COLUMNS_TO_CHOOSE = 300, 100
 _MOST_PAIRS = 6
 
@@ -42,7 +47,7 @@ def draw_pairs(loaded: LoadedModel, frame: pl.DataFrame, columns: Any, seed: int
     wanted = list(columns or telling_columns(loaded, frame, 4, numbers=False))
     if len(wanted) > _MOST_PAIRS:
         raise UsageError(f"--columns names {len(wanted)} columns, of which {_MOST_PAIRS} fit.")
-    _check_columns(loaded, wanted, numbers=False)
+    check_columns(loaded, wanted, numbers=False)
     samples, _ = loaded.estimator.sample(max(frame.height, 200), seed)
     return pairs(frame, samples, wanted, title="Data, and what the model tells")
 
@@ -53,13 +58,14 @@ def draw_densities(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> Fi
 
     (column,) = _wanted(loaded, frame, columns, 1, "densities")
     grid = _grid(loaded, frame, column, 400)
+    _need_target(loaded, "densities")
     joint = _joint(loaded, {column: grid})
-    prior = np.exp(loaded.estimator.story_.log_weights)
+    prior = _prior(loaded)
     return class_densities(
         grid,
         joint / np.maximum(prior, 1e-300),
         prior,
-        values=_values(frame, column),
+        values=values_of(frame, column),
         codes=_codes(loaded, frame),
         classes=_member_names(loaded),
         name=column,
@@ -72,16 +78,16 @@ def draw_regions(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> Figu
     from fabula.plots import decision_regions
 
     across, up = _wanted(loaded, frame, columns, 2, "regions")
+    _need_target(loaded, "regions")
     xs, ys = _grid(loaded, frame, across, 160), _grid(loaded, frame, up, 160)
     plane = {across: np.tile(xs, len(ys)), up: np.repeat(ys, len(xs))}
     # A calibration map holds for rows with every column, so it has no part in this.
-    marginal = loaded.storyteller.marginal([across, up])
-    probabilities = marginal.predict_proba(_frame(plane))
+    probabilities = _marginal(loaded, [across, up]).predict_proba(_frame(plane), **loaded.question)
     return decision_regions(
         xs,
         ys,
         probabilities.reshape(len(ys), len(xs), -1),
-        points=np.column_stack([_values(frame, across), _values(frame, up)]),
+        points=np.column_stack([values_of(frame, across), values_of(frame, up)]),
         codes=_codes(loaded, frame),
         classes=_member_names(loaded),
         names=(across, up),
@@ -168,7 +174,7 @@ def draw_components(loaded: LoadedModel, frame: pl.DataFrame, columns: Any) -> F
         spread = np.repeat(spread[:, None], means.shape[1], axis=1)
     elif spread.shape == (means.shape[1],) * 2 and getattr(model, "covariance_type", "") == "tied":
         spread = np.repeat(spread[None], len(means), axis=0)
-    data = np.column_stack([_values(frame, name) for name in names])
+    data = np.column_stack([values_of(frame, name) for name in names])
     return components(
         data,
         means,
@@ -189,8 +195,10 @@ def telling_columns(
 
     Each is chosen beside those before it. Without classes they are the first columns.
     """
-    fields = [field for field in loaded.estimator.columns_.fields if field.word is None]
-    names = [str(f.column) for f in fields if not numbers or f.kind in _NUMBERS]
+    known = loaded.columns
+    fields = [f for f in loaded.estimator.columns_.fields if f.word is None and f.column in known]
+    names = [str(f.column) for f in fields if not numbers or f.kind in NUMBERS]
+    names = [name for name in names if name != loaded.column]
     if not loaded.classifies or len(names) <= number:
         return names[:number]
     rows, left = frame.head(_ROWS_TO_CHOOSE), names[:_COLUMNS_TO_CHOOSE]
@@ -212,7 +220,7 @@ def evidence(loaded: LoadedModel, row: pl.DataFrame) -> tuple[Any, float, float]
     contributions, factor, shift
         Contributions after multiplication by the factor; the shift comes on top of their sum.
     """
-    found = loaded.storyteller.contributions(row)
+    found = loaded.storyteller.contributions(row, **loaded.question)
     calibration: Any = getattr(loaded.estimator, "map_", None)
     factor, shift = getattr(calibration, "inverse_temperature", 1.0), 0.0
     if len(getattr(calibration, "slopes", ())) == 1:
@@ -228,7 +236,7 @@ def evidence(loaded: LoadedModel, row: pl.DataFrame) -> tuple[Any, float, float]
 
 def _entropy(loaded: LoadedModel, rows: pl.DataFrame, columns: list[str]) -> float:
     """Mean entropy in nats: what is still not known about the class, given these columns."""
-    p = loaded.storyteller.marginal(columns).predict_proba(rows)
+    p = _marginal(loaded, columns).predict_proba(rows, **loaded.question)
     return float(-(p * np.log(np.maximum(p, 1e-300))).sum(axis=1).mean())
 
 
@@ -241,19 +249,48 @@ def _wanted(
         raise UsageError(
             f"--kind {kind} shows {asked}, but there are {len(wanted)}: see --columns."
         )
-    _check_columns(loaded, wanted, numbers=True)
+    check_columns(loaded, wanted, numbers=True)
     return wanted
 
 
-def _check_columns(loaded: LoadedModel, columns: Sequence[str], *, numbers: bool) -> None:
-    kinds = {str(field.column): field.kind for field in loaded.estimator.columns_.fields}
+def check_columns(loaded: LoadedModel, columns: Sequence[str], *, numbers: bool) -> None:
+    kinds = kinds_of(loaded)
     for name in columns:
         if name not in kinds:
             raise UsageError(f"--columns: {unknown_column(name, list(kinds))}")
-        if numbers and kinds[name] not in _NUMBERS:
+        if numbers and kinds[name] not in NUMBERS:
             raise UsageError(f"--columns: {name!r} is of kind {kinds[name]}, not a number.")
         if kinds[name] == "text":
             raise UsageError(f"--columns: {name!r} is text, which has no axis.")
+
+
+def kinds_of(loaded: LoadedModel) -> dict[str, str]:
+    """Kind of each column of the table."""
+    known = loaded.columns
+    fields = loaded.estimator.columns_.fields
+    return {str(field.column): field.kind for field in fields if field.column in known}
+
+
+def _need_target(loaded: LoadedModel, kind: str) -> None:
+    """A tree that was fitted without a target has neither classes nor components."""
+    if hasattr(loaded.estimator, "classes_of") and not loaded.classifies:
+        raise UsageError(
+            f"--kind {kind} shows classes, and this latent tree was fitted without --target: say "
+            "which column of categories they are, with --column."
+        )
+
+
+def _marginal(loaded: LoadedModel, columns: Sequence[str]) -> Any:
+    """The story of some columns, and of the class."""
+    return loaded.storyteller.marginal([*columns, *loaded.question.values()])
+
+
+def _prior(loaded: LoadedModel) -> NDArray[np.float64]:
+    """Shares of the classes or components."""
+    model = loaded.storyteller
+    if hasattr(model, "classes_of"):
+        return np.asarray(model.prior_of(**loaded.question))
+    return np.asarray(np.exp(model.story_.log_weights))
 
 
 def _member_names(loaded: LoadedModel) -> list[str]:
@@ -262,12 +299,13 @@ def _member_names(loaded: LoadedModel) -> list[str]:
 
 
 def _need_classes(loaded: LoadedModel, kind: str) -> None:
+    _need_target(loaded, kind)
     if not loaded.classifies:
         raise CannotAnswerError(
             f"plot --kind {kind}",
             type(loaded.estimator).__name__,
             "it knows components, no classes",
-            ("naive-bayes", "lda", "qda", "mixture-discriminant"),
+            ("naive-bayes", "lda", "qda", "mixture-discriminant", "latent-tree"),
         )
 
 
@@ -282,7 +320,7 @@ def _class_place(loaded: LoadedModel, name: str | None, default: int) -> int:
     return names.index(name)
 
 
-def _values(frame: pl.DataFrame, column: str) -> NDArray[np.float64]:
+def values_of(frame: pl.DataFrame, column: str) -> NDArray[np.float64]:
     """A column of numbers, NaN where missing."""
     import polars as pl
 
@@ -298,14 +336,13 @@ def _grid(
     loaded: LoadedModel, frame: pl.DataFrame, column: str, number: int
 ) -> NDArray[np.float64]:
     """Values from a little below the smallest to a little above the largest."""
-    values = _values(frame, column)
+    values = values_of(frame, column)
     values = values[np.isfinite(values)]
     if not len(values):
         raise DataError(f"Column {column!r} of DATA has no value, so there is nothing to draw.")
     low, high = float(values.min()), float(values.max())
     margin = 0.05 * (high - low) or 1.0
-    kinds = {str(field.column): field.kind for field in loaded.estimator.columns_.fields}
-    if kinds[column] == "count":
+    if kinds_of(loaded)[column] == "count":
         return np.arange(max(low, 0.0), high + 2.0)
     positive = low > 0 and low < 0.3 * high
     return np.linspace(low * 0.5 if positive else low - margin, high + margin, number)
@@ -319,10 +356,11 @@ def _frame(columns: dict[str, Any]) -> pl.DataFrame:
 
 def _joint(loaded: LoadedModel, cells: dict[str, Any]) -> NDArray[np.float64]:
     """p(cells, class), (m, K)."""
-    model = loaded.storyteller.marginal(list(cells))  # a calibration map has no density
+    # A calibration map has no density.
     frame = _frame(cells)
-    density = np.exp(model.score_samples(frame))[:, None]
-    return np.asarray(model.predict_proba(frame) * density)
+    density = np.exp(loaded.storyteller.marginal(list(cells)).score_samples(frame))[:, None]
+    shares = _marginal(loaded, list(cells)).predict_proba(frame, **loaded.question)
+    return np.asarray(shares * density)
 
 
 def _codes(loaded: LoadedModel, frame: pl.DataFrame) -> NDArray[np.intp] | None:
@@ -351,4 +389,4 @@ def _labelled(
             f"No row of DATA has a label in {loaded.target!r} that the model knows: "
             f"{', '.join(loaded.class_names)}."
         )
-    return codes[kept], loaded.estimator.predict_proba(frame.filter(kept))
+    return codes[kept], loaded.estimator.predict_proba(frame.filter(kept), **loaded.question)

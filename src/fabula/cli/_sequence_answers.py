@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "forecast_sequences",
+    "impute_sequences",
     "predict_sequences",
     "read_like",
     "sample_sequences",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 _LETTERS_IN_LINE = 60
+_FASTA_ENDINGS = (".fa", ".fas", ".fasta", ".fna", ".ffn", ".faa")
 
 
 def read_like(
@@ -53,12 +56,12 @@ def score_sequences(
             f"{total / max(n, 1):.6g} a step."
         )
         return pl.DataFrame({"sequence": data.names, "steps": data.lengths, "log_density": scores})
-    if loaded.classifies:
+    if not hasattr(loaded.estimator, "anomaly_scores"):
         raise CannotAnswerError(
             "score --steps",
             type(loaded.estimator).__name__,
             "each class has a chain of its own",
-            ("hmm", "markov-chain"),
+            ("hmm", "markov-chain", "autoregressive"),
         )
     surprise = loaded.estimator.anomaly_scores(data.x)
     return _with_steps(data, source, {"surprise": _flat(surprise)})
@@ -130,36 +133,52 @@ def sample_sequences(
     *,
     n: int,
     steps: int | None,
-    prefix: str | None,
-    temperature: float | None,
+    choice: Mapping[str, Any],
+    given: list[str] | None,
     states: bool,
     output: str | None,
     seed: int | None,
     json: bool,
     force: bool,
 ) -> None:
-    """Draw sequences, and write them in the form in which they came."""
-    import polars as pl
+    """Draw sequences, and write them in the form in which they came.
 
+    Parameters
+    ----------
+    choice
+        Options of models of symbols: prefix, temperature, top_p, top_k.
+    given
+        Of a network that was told classes: class=value.
+    """
     tables = source.form in ("table", "sound") and not json
     check_output(output, force=force, endings=TABLE_ENDINGS if tables else ())
     estimator = loaded.estimator
-    chain = not loaded.classifies and not hasattr(estimator, "decode")
-    if not chain and (prefix is not None or temperature is not None):
-        raise UsageError("--prefix and --temperature go with --model markov-chain.")
+    chain = hasattr(estimator, "predict_next")
+    if not chain and choice:
+        raise UsageError(
+            "--prefix, --temperature, --top-p and --top-k go with --model markov-chain and "
+            "autoregressive."
+        )
+    told = chain and loaded.classifies
+    if given and not told:
+        raise UsageError(
+            "--given is for tables of independent rows, and for --model autoregressive with "
+            "classes."
+        )
     members: Any = None
     with working("Drawing"):
+        options: dict[str, Any]
         if chain:
-            options: dict[str, Any] = {} if steps is None else {"max_length": steps}
-            drawn = estimator.sample(
-                n,
-                prefix=prefix or "",
-                temperature=1.0 if temperature is None else temperature,
-                random_state=seed,
-                **options,
-            )
+            options = {**choice} if steps is None else {**choice, "max_length": steps}
+            if told:
+                members = _classes_to_draw(loaded, n, given, seed)
+                options["condition"] = members.tolist()
+            drawn = estimator.sample(n, random_state=seed, **options)
         elif loaded.classifies:
-            drawn, members = estimator.sample(n, seed, n_steps=100 if steps is None else steps)
+            options = {"n_steps": 100 if steps is None else steps}
+            if all(getattr(story, "ends", False) for story in loaded.storyteller.story_.stories):
+                options = {} if steps is None else {"max_length": steps}
+            drawn, members = estimator.sample(n, seed, **options)
         else:
             drawn, members = estimator.sample(n, 100 if steps is None else steps, random_state=seed)
     if source.form in ("text", "letters"):
@@ -167,16 +186,76 @@ def sample_sequences(
         labels = None if members is None or not loaded.classifies else members.tolist()
         _write_texts(texts, labels, source, output, json, force)
         return
-    frame = _as_frame(drawn, source)
-    if source.form == "table" and source.sequence is None and n > 1:
-        number = np.repeat(np.arange(1, n + 1), len(frame) // n)
-        frame = frame.select(pl.Series("sequence", number), pl.all())
+    frame, lengths = _as_frame(drawn, source, n)
     if loaded.classifies:
-        lengths = np.full(n, 100 if steps is None else steps)
         frame = _with_column(frame, loaded.target, np.repeat(members, lengths).tolist())
     elif states:
         frame = _with_column(frame, "state", _flat(members).tolist())
     write_frame(frame, output, force=force, json=json)
+
+
+def _classes_to_draw(
+    loaded: LoadedModel, n: int, given: list[str] | None, seed: int | None
+) -> np.ndarray:
+    """The class that was given, or one for each sequence as frequent as in the data."""
+    estimator, classes = loaded.estimator, loaded.estimator.classes_
+    if not given:
+        rng = np.random.default_rng(seed)
+        return np.asarray(rng.choice(classes, n, p=estimator.story_.class_prior))
+    name, sign, value = given[0].partition("=")
+    if len(given) > 1 or not sign or name != loaded.target or value not in loaded.class_names:
+        raise UsageError(
+            f"--given {' '.join(given)}: of these sequences only the class can be given, as "
+            f"{loaded.target}=… with one of {', '.join(loaded.class_names)}."
+        )
+    return np.repeat(classes[loaded.class_names.index(value)], n)
+
+
+def impute_sequences(
+    loaded: LoadedModel,
+    source: SequenceSource,
+    path: str,
+    reading: Reading,
+    *,
+    how: str,
+    draws: int | None,
+    seed: int | None,
+    output: str | None,
+    json: bool,
+    force: bool,
+) -> None:
+    """Fill unknown letters, and write FASTA; what was known stays as it stands in the file."""
+    if source.form != "letters":
+        raise UsageError(
+            "Empty cells of tables and unknown letters of FASTA can be filled in; "
+            f"{'lines of text have' if source.form == 'text' else 'sound has'} neither."
+        )
+    if not hasattr(loaded.estimator, "impute"):
+        raise CannotAnswerError(
+            "impute",
+            type(loaded.estimator).__name__,
+            "it needs every symbol before a step, so it cannot look across a gap",
+            ("hmm",),
+        )
+    check_output(output, force=force, endings=() if json else _FASTA_ENDINGS)
+    data = source.read(path, reading)
+    assert data.texts is not None
+    with working("Filling in"):
+        filled = loaded.estimator.impute(data.x, how, draws, random_state=seed)
+    n_unknown = sum(part.count(None) for part in data.x)
+    note(f"Filled {n_unknown:,} of {data.n_steps:,} letters, which were {data.unknown}.")
+    texts, names = [], []
+    for i, parts in enumerate([filled] if draws is None else filled):
+        texts += [_filled(*each) for each in zip(data.texts, data.x, parts, strict=True)]
+        names += [name if draws is None else f"{name}_draw{i + 1}" for name in data.names]
+    if json:
+        rows = [{"name": name, "text": t} for name, t in zip(names, texts, strict=True)]
+        write_json(rows, output, force=force)
+        return
+    lines: list[str] = []
+    for name, text in zip(names, texts, strict=True):
+        lines += _fasta_lines(name, text)
+    write_text("\n".join(lines), output, force=force)
 
 
 def _write_texts(
@@ -189,29 +268,53 @@ def _write_texts(
 ) -> None:
     tags = [""] * len(texts) if labels is None else [str(label) for label in labels]
     if json:
-        write_json([{"text": t, "class": c or None} for t, c in zip(texts, tags, strict=True)])
+        rows = [{"text": t, "class": c or None} for t, c in zip(texts, tags, strict=True)]
+        write_json(rows, output, force=force)
         return
     if source.form == "text":
         lines = [t if labels is None else f"{c}\t{t}" for t, c in zip(texts, tags, strict=True)]
     else:
         lines = []
         for i, (text, tag) in enumerate(zip(texts, tags, strict=True)):
-            lines.append(f">sample_{i + 1} {tag}".rstrip())
-            rows = range(0, len(text), _LETTERS_IN_LINE)
-            lines += [text[at : at + _LETTERS_IN_LINE] for at in rows]
+            lines += _fasta_lines(f"sample_{i + 1} {tag}".rstrip(), text)
     write_text("\n".join(lines), output, force=force)
 
 
-def _as_frame(drawn: Any, source: SequenceSource) -> pl.DataFrame:
+def _filled(text: str, letters: list[str | None], found: Any) -> str:
+    """What was known as it stood, in its own case; what was not, in that of its place-holder."""
+    return "".join(
+        here if letter is not None else (new.lower() if here.islower() else new)
+        for here, letter, new in zip(text, letters, found, strict=True)
+    )
+
+
+def _fasta_lines(header: str, text: str) -> list[str]:
+    rows = range(0, len(text), _LETTERS_IN_LINE)
+    return [f">{header}", *(text[at : at + _LETTERS_IN_LINE] for at in rows)]
+
+
+def _as_frame(drawn: Any, source: SequenceSource, n: int) -> tuple[pl.DataFrame, list[int]]:
+    """The steps of ``n`` sequences that were drawn, and how many there are of each."""
     import polars as pl
 
     if isinstance(drawn, pl.DataFrame):
-        return drawn
-    lengths = [len(part) for part in drawn]
-    steps = np.concatenate([np.asarray(part).reshape(len(part), -1) for part in drawn])
-    frame = pl.DataFrame(steps, schema=[f"feature_{j + 1}" for j in range(steps.shape[1])])
-    number = pl.Series("sequence", np.repeat(np.arange(1, len(lengths) + 1), lengths))
-    return frame.select(number, pl.all())
+        if source.sequence is not None:
+            sizes = drawn.group_by(source.sequence, maintain_order=True).len()["len"]
+            return drawn, sizes.to_list()
+        frame, lengths = drawn, [len(drawn) // n] * n
+        if n == 1:
+            return frame, lengths
+    else:
+        if isinstance(drawn, np.ndarray):
+            drawn = np.split(drawn, n)  # of one length all
+        lengths = [len(part) for part in drawn]
+        if isinstance(drawn[0], pl.DataFrame):
+            frame = pl.concat(drawn)
+        else:
+            steps = np.concatenate([np.asarray(part).reshape(len(part), -1) for part in drawn])
+            frame = pl.DataFrame(steps, schema=[f"feature_{j + 1}" for j in range(steps.shape[1])])
+    number = pl.Series("sequence", np.repeat(np.arange(1, n + 1), lengths))
+    return frame.select(number, pl.all()), lengths
 
 
 def _with_column(frame: pl.DataFrame, name: str, values: list[Any]) -> pl.DataFrame:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+import sys
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from fabula.cli._tables import drop_columns, need_column
@@ -13,6 +13,7 @@ from fabula.core.errors import DataError, UsageError
 if TYPE_CHECKING:
     import polars as pl
 
+    from fabula.cli._models import LoadedModel
     from fabula.cli._options import Reading
 
 __all__ = [
@@ -22,16 +23,23 @@ __all__ = [
     "SequenceSource",
     "TextUnit",
     "find_source",
+    "is_plain_text",
 ]
 
-SEQUENCE_MODELS = ("hmm", "markov-chain")
+SEQUENCE_MODELS = ("hmm", "markov-chain", "autoregressive")
+_OF_SYMBOLS = ("markov-chain", "autoregressive")
 
 Form = Literal["table", "text", "letters", "sound"]
 TextUnit = Literal["lines", "whole"]
 
-_LETTERS = (".fa", ".fasta", ".fna", ".ffn", ".faa", ".fq", ".fastq")
+_LETTERS = (".fa", ".fas", ".fasta", ".fsa", ".fna", ".ffn", ".frn", ".faa", ".fq", ".fastq")
 _TEXT = (".txt", ".text")
+_SOUND = (".wav", ".wave")
+_TABLES = (".csv", ".tsv", ".tab", ".parquet")
 _PACKED = (".gz", ".bz2", ".xz")
+
+# So many bytes of a file tell whether it is a table.
+_HEAD = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -48,12 +56,21 @@ class SequenceData:
         Number of steps of each.
     labels
         Class of each, None where it has none; None where no classes were asked for.
+    texts
+        The letters as they stand in the file, where ``x`` is letters or lines.
+    unknown
+        The letter that stands for any, where such letters are missing in ``x``.
+    sample_rate
+        Samples in a second, of sounds.
     """
 
     x: Any
     names: list[str]
     lengths: list[int]
     labels: list[Any] | None = None
+    texts: list[str] | None = None
+    unknown: str | None = None
+    sample_rate: int | None = None
 
     @property
     def n_steps(self) -> int:
@@ -79,6 +96,8 @@ class SequencePlan:
         See `make_estimator`.
     target, drop
         Columns of a table: with the class of each sequence, and to leave out.
+    guessed
+        Whether nobody said that the data are lines of text.
     """
 
     model: str
@@ -90,6 +109,7 @@ class SequencePlan:
     settings: tuple[str, ...]
     target: str | None = None
     drop: list[str] | None = None
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,10 @@ class SequenceSource:
         Whether each line of a text is a sequence, or the whole file.
     masked
         Whether unknown letters are missing, rather than symbols like any other.
+    unknown
+        The letter that stands for any in the data of the fit; told by the letters if not stated.
+    sample_rate
+        Samples in a second of the sounds of the fit; later ones are made to agree.
     """
 
     form: Form
@@ -114,16 +138,27 @@ class SequenceSource:
     time: str | None = None
     unit: TextUnit = "lines"
     masked: bool = False
+    unknown: str | None = None
+    sample_rate: int | None = None
 
     def to_notes(self) -> dict[str, Any]:
         """What is kept with the model."""
         return asdict(self)
 
     @classmethod
-    def from_notes(cls, notes: Mapping[str, Any]) -> SequenceSource | None:
-        """What was kept with a model; None if it is of tables."""
-        kept = notes.get("sequences")
-        return None if kept is None else cls(**kept)
+    def of(cls, loaded: LoadedModel) -> SequenceSource | None:
+        """What was kept with a model, or what it was fitted to says; None if it is of rows."""
+        kept = loaded.notes.get("sequences")
+        if kept is not None:
+            return cls(**kept)
+        form = getattr(loaded.storyteller, "form_", None)
+        if not hasattr(form, "symbols"):  # networks over rows have a form of another kind
+            return None
+        return cls("text" if form.symbols else "table", form.sequence, form.time)
+
+    def settled(self, data: SequenceData) -> SequenceSource:
+        """The same source with what the data of the fit told of it."""
+        return replace(self, unknown=data.unknown, sample_rate=data.sample_rate)
 
     def read(
         self,
@@ -143,6 +178,11 @@ class SequenceSource:
         """
         if self.form == "table":
             return self._read_table(drop_columns(reading.read(path), drop), target)
+        for option, value in (("--target", target), ("--drop", drop)):
+            if value:
+                raise UsageError(f"{option} names a column of a table, but {path} is none.")
+        if self.form == "sound":
+            return self._read_sounds(path)
         if os.path.isdir(path):
             return self._read_folder(path)
         texts, names = self._read_texts(path)
@@ -170,28 +210,23 @@ class SequenceSource:
 
         if self.form == "letters":
             records = sequences.read_sequences(path)
-            return [record.sequence.upper() for record in records], [r.name for r in records]
+            return [record.sequence for record in records], [record.name for record in records]
         if self.unit == "whole":
             return [sequences.read_text(path)], [os.path.basename(path)]
-        lines = [line for line in sequences.read_lines(path) if line]
+        lines = sequences.read_lines(path)
         return lines, [str(i + 1) for i in range(len(lines))]
 
     def _of_texts(
         self, texts: list[str], names: list[str], labels: list[Any] | None = None
     ) -> SequenceData:
-        x: Any = texts
+        x: Any = [text.upper() for text in texts] if self.form == "letters" else texts
+        unknown = None
         if self.form == "letters" and self.masked:
-            unknown = unknown_letter(texts)
-            x = [[None if letter == unknown else letter for letter in text] for text in texts]
-        return SequenceData(x, names, list(map(len, texts)), labels)
+            unknown = self.unknown or unknown_letter(x)
+            x = [[None if letter == unknown else letter for letter in text] for text in x]
+        return SequenceData(x, names, list(map(len, texts)), labels, texts, unknown)
 
     def _read_folder(self, path: str) -> SequenceData:
-        if self.form == "sound":
-            from fabula.sequences import read_sound_folder
-
-            found = read_sound_folder(path)
-            lengths = list(map(len, found.features))
-            return SequenceData(found.features, found.names, lengths, found.labels.tolist())
         texts: list[str] = []
         names: list[str] = []
         labels: list[Any] = []
@@ -204,6 +239,21 @@ class SequenceSource:
                 labels += [os.path.splitext(stem)[0]] * len(new)
         return self._of_texts(texts, names, labels)
 
+    def _read_sounds(self, path: str) -> SequenceData:
+        from fabula.sequences import read_sound_folder, read_wav, sound_features
+
+        if not os.path.isdir(path):
+            samples, rate = read_wav(path)
+            rows = sound_features(samples, rate, sample_rate=self.sample_rate)
+            name = os.path.basename(path)
+            return SequenceData([rows], [name], [len(rows)], sample_rate=rate)
+        found = read_sound_folder(path, sample_rate=self.sample_rate)
+        lengths = list(map(len, found.features))
+        labels = found.labels.tolist()
+        known = None if labels[0] is None else labels
+        _, rate = read_wav(os.path.join(path, found.names[0]))
+        return SequenceData(found.features, found.names, lengths, known, sample_rate=rate)
+
 
 def find_source(
     data: str,
@@ -211,19 +261,36 @@ def find_source(
     sequence: str | None = None,
     time: str | None = None,
     unit: TextUnit | None = None,
+    *,
+    table: bool = False,
 ) -> SequenceSource | None:
-    """What kind of sequences ``data`` holds, or None if it is a table of independent rows."""
+    """What kind of sequences ``data`` holds, or None if it is a table of independent rows.
+
+    Parameters
+    ----------
+    table
+        Whether something else was asked for that only tables have.
+    """
     if os.path.isdir(data):
         form = _form_of_folder(data)
-    elif _without_packing(data).lower().endswith(_LETTERS):
+    elif data.lower().endswith(_SOUND):
+        form = "sound"
+    elif _without_packing(data).lower().endswith(_LETTERS) or (
+        model in SEQUENCE_MODELS and sequence is None and unit is None and _pipes_letters(data)
+    ):
         form = "letters"
     elif unit is not None or (
         sequence is None
-        and (model == "markov-chain" or (model == "hmm" and _without_packing(data).endswith(_TEXT)))
+        and (
+            (model in _OF_SYMBOLS and not _without_packing(data).lower().endswith(_TABLES))
+            or (model == "hmm" and _names_text(data))
+        )
     ):
         form = "text"
     elif sequence is not None or time is not None or model in SEQUENCE_MODELS:
         form = "table"
+    elif model == "auto" and not table and is_plain_text(data):
+        form = "text"
     else:
         return None
     if form != "table" and (sequence is not None or time is not None):
@@ -233,7 +300,7 @@ def find_source(
     if model != "auto" and model not in SEQUENCE_MODELS:
         raise UsageError(
             f"--model {model} is for tables of independent rows; for sequences there are "
-            f"{' and '.join(SEQUENCE_MODELS)}."
+            f"{', '.join(SEQUENCE_MODELS)}."
         )
     masked = form == "letters" and model == "hmm"
     return SequenceSource(form, sequence, time, unit or "lines", masked)
@@ -245,13 +312,49 @@ def unknown_letter(texts: list[str]) -> str:
     return "N" if all(nucleotides.issuperset(text) for text in texts) else "X"
 
 
+def is_plain_text(path: str) -> bool:
+    """Whether a file whose name says that it is text holds lines that are no rows of a table.
+
+    Lines of numbers are rows, as are lines that are all cut into as many cells, and words that
+    keep coming back are categories.
+    """
+    if not _names_text(path) or not os.path.isfile(path):
+        return False
+    from fabula.sequences.sources import open_source
+
+    with open_source(path, "text") as stream:
+        head = stream.read(_HEAD)
+    lines = head.decode("utf-8", errors="replace").split("\n")
+    if len(head) == _HEAD and len(lines) > 1:
+        lines.pop()  # it was cut
+    lines = [line.strip() for line in lines if line.strip()]
+    if len(set(lines)) < 0.5 * len(lines) or not lines:
+        return False
+    for mark in "\t;|,":
+        cells = {line.count(mark) for line in lines}
+        if len(cells) == 1 and cells != {0}:
+            return False
+    return sum(any(letter.isalpha() for letter in line) for line in lines) > 0.5 * len(lines)
+
+
+def _pipes_letters(path: str) -> bool:
+    """Whether what comes on standard input begins as FASTA does."""
+    if path != "-" or not hasattr(sys.stdin.buffer, "peek"):
+        return False
+    return bool(sys.stdin.buffer.peek(1)[:1] == b">")
+
+
+def _names_text(path: str) -> bool:
+    return _without_packing(path).lower().endswith(_TEXT)
+
+
 def _form_of_folder(path: str) -> Form:
     endings = {
         os.path.splitext(_without_packing(name))[1].lower()
         for _, _, names in os.walk(path)
         for name in names
     }
-    if endings & {".wav", ".flac", ".ogg", ".aif", ".aiff"}:
+    if endings & {*_SOUND, ".flac", ".ogg", ".aif", ".aiff", ".mp3"}:
         return "sound"
     if endings & set(_LETTERS):
         return "letters"

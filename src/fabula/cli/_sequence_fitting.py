@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fabula.cli._conditions import parse_kinds
@@ -15,17 +16,24 @@ __all__ = ["fit_sequences", "say_sequences"]
 
 
 def fit_sequences(
-    plan: SequencePlan, source: SequenceSource, data: SequenceData
+    plan: SequencePlan, source: SequenceSource, data: SequenceData, say: Callable[[str], None]
 ) -> tuple[Any, dict[str, Any]]:
-    """The fitted model, and what there is to say about it."""
+    """The fitted model, and what there is to say about it; ``say`` is told how far it is."""
     import fabula
     from fabula.report.parameters import name_model
 
     name, why = _which(plan, source)
     estimator = _make(plan, name, source, data)
+    if hasattr(estimator, "_on_progress"):
+        estimator._on_progress = lambda done, loss, left: say(
+            f"{done:.0%}, loss {loss:.3g}, {left:.0f} s left"
+        )
     labels = data.labels
+    # A network is told the class of each sequence, so that all of them teach it.
+    told = name == "autoregressive" and plan.calibrate is None
     if labels is not None:
         _check_labels(labels)
+    if labels is not None and not told:
         estimator = fabula.GenerativeClassifier(estimator)
         if plan.calibrate is not None:
             estimator = fabula.Calibrated(estimator, plan.calibrate, random_state=plan.seed)
@@ -33,7 +41,12 @@ def fit_sequences(
         raise UsageError("--calibrate is for the probabilities of classes: there are none here.")
     start = time.perf_counter()
     x = data.x[0] if source.form == "text" and source.unit == "whole" and labels is None else data.x
-    estimator.fit(x) if labels is None else estimator.fit(x, labels)
+    if labels is None:
+        estimator.fit(x)
+    elif told:
+        estimator.fit(x, condition=labels)
+    else:
+        estimator.fit(x, labels)
     seconds = time.perf_counter() - start
     total = float(estimator.score_samples(data.x).sum())
     classes = None
@@ -64,6 +77,11 @@ def fit_sequences(
 def _which(plan: SequencePlan, source: SequenceSource) -> tuple[str, str | None]:
     if plan.model != "auto":
         return plan.model, None
+    if plan.guessed:
+        return "markov-chain", (
+            "Lines of text: a Markov chain of their characters (--model hmm for hidden states, "
+            "--text whole for a running text, --model mixture for a table of one column)."
+        )
     if source.form in ("text", "letters"):
         return "markov-chain", "Steps are symbols: a Markov chain (--model hmm for hidden states)."
     return "hmm", "Rows are steps of sequences: a hidden Markov model."
@@ -74,6 +92,11 @@ def _make(plan: SequencePlan, name: str, source: SequenceSource, data: SequenceD
         raise UsageError("--order is for --model markov-chain; hidden states look one step back.")
     if name == "markov-chain" and plan.states is not None:
         raise UsageError("--states is for --model hmm; a Markov chain has no hidden states.")
+    if name == "autoregressive" and (plan.order is not None or plan.states is not None):
+        raise UsageError(
+            "--order and --states are for --model markov-chain and hmm; how far a network looks "
+            "back is --set context=128."
+        )
     estimator = make_estimator(name, numeric=True, seed=plan.seed, settings=plan.settings)
     if plan.states is not None:
         estimator.set_params(n_states=plan.states)
@@ -94,8 +117,8 @@ def _make(plan: SequencePlan, name: str, source: SequenceSource, data: SequenceD
 def _check_labels(labels: list[Any]) -> None:
     if len({label for label in labels if label is not None}) < 2:
         raise DataError(
-            "The sequences are of one class only, and classes need at least two. Leave --target "
-            "out to model them without classes."
+            "The sequences are of one class only, and classes need at least two. To model them "
+            "without classes, leave --target out, or put the files of a folder straight into it."
         )
 
 

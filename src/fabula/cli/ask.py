@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from fabula.cli._console import note, working
+from fabula.cli._images import is_of_images, predict_images, score_images
 from fabula.cli._models import LoadedModel, load_model
 from fabula.cli._options import (
     Force,
@@ -19,7 +20,12 @@ from fabula.cli._options import (
     limited_threads,
 )
 from fabula.cli._output import TABLE_ENDINGS, check_output, write_frame
-from fabula.cli._sequence_answers import predict_sequences, read_like, score_sequences
+from fabula.cli._sequence_answers import (
+    impute_sequences,
+    predict_sequences,
+    read_like,
+    score_sequences,
+)
 from fabula.cli._sequence_data import SequenceSource
 from fabula.core.errors import CannotAnswerError, UsageError
 
@@ -77,7 +83,7 @@ def score(
     _check_table_output(output, force, json)
     with limited_threads(threads):
         loaded = load_model(model)
-        source = SequenceSource.from_notes(loaded.notes)
+        source = SequenceSource.of(loaded)
         if source is not None:
             if outliers or keep:
                 raise UsageError("--outliers and --keep are for tables of independent rows.")
@@ -85,6 +91,9 @@ def score(
             with working("Scoring"):
                 answers = score_sequences(loaded, source, found, steps=steps)
             write_frame(answers, output, force=force, json=json)
+            return
+        if is_of_images(loaded):
+            score_images(loaded, data, output, force=force, json=json)
             return
         if steps:
             raise UsageError("--steps is for models of sequences; this one is of rows.")
@@ -95,7 +104,8 @@ def score(
                 columns["tail_probability"] = loaded.estimator.outliers(frame)
     if frame.height:
         mean = columns["log_density"].mean()
-        note(f"Mean log density of {frame.height:,} rows: {mean:.6g} nats.")
+        bound = "bound of the " if loaded.estimator.density_kind == "bound" else ""
+        note(f"Mean {bound}log density of {frame.height:,} rows: {mean:.6g} nats.")
     else:
         note("The table has no rows.")
     write_frame(_beside(frame, columns, keep), output, force=force, json=json)
@@ -106,6 +116,13 @@ def predict(
     data: str,
     /,
     *,
+    column: Annotated[
+        str | None,
+        Parameter(
+            help="For a latent tree: the column of categories to predict, any of them; what DATA "
+            "have in it is not looked at."
+        ),
+    ] = None,
     costs: Annotated[
         str | None,
         Parameter(
@@ -149,25 +166,39 @@ def predict(
         raise UsageError("--reject-cost goes with --costs: it says when not to decide.")
     with limited_threads(threads):
         loaded = load_model(model)
-        source = SequenceSource.from_notes(loaded.notes)
+        source = SequenceSource.of(loaded)
         if source is not None:
-            if costs is not None or prior is not None:
-                raise UsageError("--costs and --prior are for tables of independent rows.")
+            if costs is not None or prior is not None or column is not None:
+                raise UsageError(
+                    "--costs, --prior and --column are for tables of independent rows."
+                )
             found = read_like(loaded, source, data, reading)
             with working("Predicting"):
                 answers = predict_sequences(loaded, source, found, keep=keep)
             write_frame(answers, output, force=force, json=json)
             return
+        if is_of_images(loaded):
+            if costs is not None or prior is not None or column is not None:
+                raise UsageError("--costs, --prior and --column are for tables.")
+            predict_images(loaded, data, output, force=force, json=json)
+            return
+        if column is not None:
+            loaded = loaded.about(column)
+        elif hasattr(loaded.estimator, "classes_of") and not loaded.classifies:
+            raise UsageError(
+                "This latent tree was fitted without --target: say which column of categories to "
+                "predict, with --column."
+            )
         estimator = _with_prior_and_classes(loaded, prior, costs)
         matrix = _costs(costs, loaded)
         frame = reading.read(data)
         if prior is not None:
             estimator = _shifted(loaded, prior, frame)
         with working("Predicting"):
-            probabilities = estimator.predict_proba(frame)
+            probabilities = estimator.predict_proba(frame, **loaded.question)
         names = loaded.class_names
         best = probabilities.argmax(axis=1)
-        labels = loaded.estimator.classes_.tolist() if loaded.classifies else names
+        labels = loaded.labels
         columns: dict[str, Any] = {f"predicted_{loaded.target}": [labels[k] for k in best]}
         for k, name in enumerate(names):
             columns[f"p_{name}"] = probabilities[:, k]
@@ -207,11 +238,11 @@ def impute(
     force: Force = False,
     reading: ReadingOptions = Reading(),  # noqa: B008 - a frozen value
 ) -> None:
-    """Fill the empty cells of a table.
+    """Fill the empty cells of a table, or the unknown letters (N, X) of a FASTA file.
 
-    What a cell may hold is told by the other cells of its row; cells that were seen stay as they
-    are. For anything that is computed on from here, use several draws: means look more certain
-    than they are.
+    What a cell may hold is told by the other cells of its row, and of its sequence; cells that
+    were seen stay as they are. For anything that is computed on from here, use several draws:
+    means look more certain than they are.
 
     Parameters
     ----------
@@ -224,16 +255,29 @@ def impute(
 
     from fabula.cli._tables import count_missing
 
-    _check_table_output(output, force, json)
+    check_output(output, force=force)
     if draws is not None and how != "draw":
         raise UsageError("--draws goes with --how draw: every other answer is always the same.")
     if draws is not None and draws < 1:
         raise UsageError(f"--draws is {draws}, expected 1 or more.")
     with limited_threads(threads):
         loaded = load_model(model)
-        source = SequenceSource.from_notes(loaded.notes)
+        source = SequenceSource.of(loaded)
         if source is not None and source.form != "table":
-            raise UsageError("Only tables can be filled in; these sequences are letters or sound.")
+            impute_sequences(
+                loaded,
+                source,
+                data,
+                reading,
+                how=how,
+                draws=draws,
+                seed=seed,
+                output=output,
+                json=json,
+                force=force,
+            )
+            return
+        _check_table_output(output, force, json)
         frame = reading.read(data)
         with working("Filling in"):
             filled = loaded.estimator.impute(frame, how, draws, random_state=seed)
@@ -279,8 +323,10 @@ def _with_prior_and_classes(loaded: LoadedModel, prior: str | None, costs: str |
             raise CannotAnswerError(
                 f"predict --{option}",
                 type(loaded.estimator).__name__,
-                "it knows components, no classes",
-                ("naive-bayes", "lda", "qda", "mixture-discriminant"),
+                "it knows components, no classes"
+                if not hasattr(loaded.estimator, "classes_of")
+                else "it was fitted without --target: say which column with --column",
+                ("naive-bayes", "lda", "qda", "mixture-discriminant", "latent-tree"),
             )
     return loaded.estimator
 
@@ -298,9 +344,11 @@ def _shifted(loaded: LoadedModel, prior: str, frame: pl.DataFrame) -> Any:
 
     if prior != "estimate":
         stated = parse_prior(prior, loaded.class_names)
-        return loaded.estimator.with_prior([stated[name] for name in loaded.class_names])
-    shifted = loaded.estimator.with_prior("estimate", frame)
-    shares = zip(loaded.class_names, shifted.class_prior_, strict=True)
+        asked = [stated[name] for name in loaded.class_names]
+        return loaded.estimator.with_prior(asked, **loaded.question)
+    shifted = loaded.estimator.with_prior("estimate", frame, **loaded.question)
+    found = shifted.class_prior_ if loaded.column is None else shifted.prior_of(loaded.column)
+    shares = zip(loaded.class_names, found, strict=True)
     note(f"Estimated frequencies: {joined(f'{name} {percent(p)}' for name, p in shares)}.")
     return shifted
 

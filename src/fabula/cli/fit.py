@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from fabula.cli._conditions import parse_bounds
 from fabula.cli._console import note, working
 from fabula.cli._fitting import Plan, fit_stream, fit_table
+from fabula.cli._images import fit_images, takes_images
 from fabula.cli._models import CLASSIFIERS, ModelName, save_model
 from fabula.cli._options import (
     Force,
@@ -28,6 +31,7 @@ from fabula.cli._sequence_data import (
     find_source,
 )
 from fabula.cli._tables import drop_columns, read_schema, split_target
+from fabula.cli._tree_options import privacy_parameters, say_private, timed_parameters
 from fabula.core.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -86,7 +90,10 @@ def fit(
     ] = None,
     time_budget: Annotated[
         float | None,
-        Parameter(help="Seconds after which auto tries nothing further; no limit by default."),
+        Parameter(
+            help="Seconds after which auto tries nothing further (no limit by default), and a "
+            "latent tree learns no further (60 by default)."
+        ),
     ] = None,
     stream: Annotated[
         bool,
@@ -111,11 +118,46 @@ def fit(
         ),
     ] = None,
     states: Annotated[
-        int | None, Parameter(help="Hidden states of --model hmm.", group="Sequences")
+        int | None,
+        Parameter(
+            help="Hidden states of --model hmm; of every variable of --model latent-tree, which "
+            "by default adds states while held-out rows gain."
+        ),
     ] = None,
     order: Annotated[
         int | None,
         Parameter(help="How many symbols --model markov-chain looks back.", group="Sequences"),
+    ] = None,
+    passes: Annotated[
+        int | None,
+        Parameter(help="Passes of --model latent-tree over the rows, at most; 30 by default."),
+    ] = None,
+    aim: Annotated[
+        Literal["density", "likeness"] | None,
+        Parameter(
+            help="What --model latent-tree is for: new rows that are probable (the default), or "
+            "draws that are hard to tell from the rows."
+        ),
+    ] = None,
+    epsilon: Annotated[
+        float | None,
+        Parameter(
+            help="With --model latent-tree: ε of differential privacy; 1 is strict. The model is "
+            "then made of noisy counts.",
+            group="Privacy",
+        ),
+    ] = None,
+    delta: Annotated[
+        float | None,
+        Parameter(help="δ of differential privacy; 0.000001 by default.", group="Privacy"),
+    ] = None,
+    bounds: Annotated[
+        list[str] | None,
+        Parameter(
+            help="column=low..high, as often as needed: between which ends its numbers lie, known "
+            "from elsewhere than DATA; others are found with noise.",
+            group="Privacy",
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -142,33 +184,75 @@ def fit(
     Parameters
     ----------
     data
-        Table to learn from (- is standard input), or sequences.
+        Table to learn from (- is standard input); sequences; or images, in .npz or .npy or in a
+        folder of pictures (--target class learns the classes that stand beside them).
     """
     check_output(output, force=force, binary=True)
-    source = find_source(data, model, sequence, time, text)
+    if takes_images(data, model):
+        for option, value in (("--kind", kind), ("--schema", schema), ("--drop", drop),
+                              ("--calibrate", calibrate), ("--stream", stream or None),
+                              ("--sequence", sequence), ("--text", text)):  # fmt: skip
+            if value is not None:
+                raise UsageError(f"{option} is for tables, and {data} holds images.")
+        with limited_threads(threads):
+            estimator, summary = fit_images(
+                model,
+                data,
+                with_classes=target is not None,
+                components=components,
+                seed=seed,
+                settings=tuple(settings or ()),
+                further={} if time_budget is None else {"max_time": time_budget},
+            )
+        named = os.path.basename(os.path.normpath(data))
+        notes = {"target": target, "data": named, **{name: summary[name] for name in _KEPT}}
+        save_model(estimator, output, notes, force=force)
+        if json:
+            write_json({**summary, "file": output})
+            return
+        _say(summary)
+        note(f"Wrote {output} ({os.path.getsize(output):,} bytes).")
+        return
+    for_tables = any((target, components, kind, schema, drop, time_budget, stream, calibrate))
+    source = find_source(
+        data, model, sequence, time, text, table=for_tables or reading != Reading()
+    )
     if source is not None:
         misplaced = {
             "--components": components,
             "--schema": schema,
             "--time-budget": time_budget,
             "--stream": stream or None,
+            "--passes": passes,
+            "--aim": aim,
+            "--epsilon": epsilon,
         }
-        for option, value in misplaced.items():
-            if value is not None:
+        for option, stated in misplaced.items():
+            if stated is not None:
                 raise UsageError(f"{option} is for tables of independent rows, not for sequences.")
         for option, number in (("--states", states), ("--order", order)):
             if number is not None and number < (option == "--states"):
                 raise UsageError(f"{option} is {number}, which is too small.")
         asked = SequencePlan(
-            model, states, order, calibrate, kind, seed, tuple(settings or ()), target, drop
+            model,
+            states,
+            order,
+            calibrate,
+            kind,
+            seed,
+            tuple(settings or ()),
+            target,
+            drop,
+            guessed=source.form == "text" and text is None and not os.path.isdir(data),
         )
         with limited_threads(threads):
             _fit_sequences(asked, source, data, output, reading, force=force, json=json)
         return
-    if states is not None or order is not None:
+    if order is not None or (states is not None and model != "latent-tree"):
         raise UsageError(
-            "--states and --order are for models of sequences: --model "
-            f"{' or '.join(SEQUENCE_MODELS)}."
+            f"{'--states' if order is None else '--order'} is for models of sequences: --model "
+            f"{' or '.join(SEQUENCE_MODELS)}"
+            f"{'; --states also for --model latent-tree' if order is None else ''}."
         )
     if target is None and model in CLASSIFIERS:
         raise UsageError(
@@ -185,11 +269,20 @@ def fit(
         raise UsageError(
             "--components and --set are about one kind of model: say which, with --model."
         )
-    if time_budget is not None and model != "auto":
-        raise UsageError("--time-budget is for --model auto, which tries several.")
     if components is not None and components < 1:
         raise UsageError(f"--components is {components}, expected 1 or more.")
-    plan = Plan(model, components, calibrate, time_budget, seed, tuple(settings or ()))
+    timed = timed_parameters(model, states, passes, time_budget, aim)
+    learns_more = stream or calibrate is not None
+    private = privacy_parameters(model, epsilon, delta, bounds, learns_more=learns_more)
+    plan = Plan(
+        model,
+        components,
+        calibrate,
+        time_budget,
+        seed,
+        tuple(settings or ()),
+        {**timed, **private},
+    )
     with limited_threads(threads):
         import fabula.estimators  # noqa: F401 - so that its loading does not count as fitting
 
@@ -207,18 +300,24 @@ def fit(
                 table = drop_columns(reading.read(data), drop)
                 frame, labels = split_target(table, target)
                 encoding = _encoding(frame, target, schema, kind)
+                if bounds:
+                    ends = {"bounds": parse_bounds(bounds, encoding)}
+                    plan = replace(plan, further={**plan.further, **ends})
             with working("Fitting") as say:
                 estimator, summary = fit_table(plan, frame, labels, encoding, say)
     notes = {
         "target": target,
         "data": "standard input" if data == "-" else os.path.basename(data),
-        **{name: summary[name] for name in _KEPT},
+        # Exact numbers of rows and cells have no place in the file of a private model.
+        **({} if epsilon is not None else {name: summary[name] for name in _KEPT}),
     }
     save_model(estimator, output, notes, force=force)
     if json:
         write_json({**summary, "file": output})
         return
     _say(summary)
+    if epsilon is not None:
+        say_private(estimator.privacy_)
     note(f"Wrote {output} ({os.path.getsize(output):,} bytes).")
 
 
@@ -236,12 +335,12 @@ def _fit_sequences(
 
     with working("Reading"):
         found = source.read(data, reading, target=plan.target, drop=plan.drop)
-    with working("Fitting"):
-        estimator, summary = fit_sequences(plan, source, found)
+    with working("Fitting") as say:
+        estimator, summary = fit_sequences(plan, source, found, say)
     notes = {
         "target": plan.target,
         "data": os.path.basename(os.path.normpath(data)),
-        "sequences": source.to_notes(),
+        "sequences": source.settled(found).to_notes(),
         **{name: summary[name] for name in ("classes", "unlabelled", "why")},
         "rows": summary["sequences"],
     }
@@ -276,9 +375,10 @@ def _say(summary: dict[str, Any]) -> None:
         note(summary["why"])
     missing = summary["missing_cells"]
     holes = f" ({percent(missing / summary['cells'])} of the cells empty)" if missing else ""
+    states = "" if summary["states"] is None else f"{plural(summary['states'], 'state')}, "
     note(
         f"{summary['model']}: {plural(summary['rows'], 'row')}, "
-        f"{plural(summary['columns'], 'column')}{holes}, "
+        f"{plural(summary['columns'], 'column')}{holes}, {states}"
         f"{plural(summary['n_parameters'], 'parameter')}, {number(summary['seconds'], 2)} s."
     )
     if summary["classes"] is not None:
@@ -290,4 +390,5 @@ def _say(summary: dict[str, Any]) -> None:
         )
         note(f"Classes: {counts}{rest}.")
     if summary["mean_log_density"] is not None:
-        note(f"Mean log density of a row: {summary['mean_log_density']:.4g} nats.")
+        bound = "bound of the " if summary.get("density_kind") == "bound" else ""
+        note(f"Mean {bound}log density of a row: {summary['mean_log_density']:.4g} nats.")

@@ -59,7 +59,7 @@ def forecast(
         raise UsageError(f"--interval is {interval}, expected a probability between 0 and 1.")
     with limited_threads(threads):
         loaded = load_model(model)
-        source = SequenceSource.from_notes(loaded.notes)
+        source = SequenceSource.of(loaded)
         if source is None:
             raise UsageError(f"{model} is a model of independent rows, after which nothing comes.")
         found = read_like(loaded, source, data, reading)

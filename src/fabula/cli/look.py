@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from fabula.cli._options import Force, Json, Reading, ReadingOptions
 from fabula.cli._output import check_output, write_json, write_text
+
+if TYPE_CHECKING:
+    from fabula.cli._capabilities import Capability
 
 __all__ = ["models", "schema", "show"]
 
@@ -88,7 +91,7 @@ def models(*, json: Json = False) -> None:
     print(
         plain_table(
             ["model", "data", *questions],
-            [[c.name, c.data, *("yes" if c.answers[q] else "-" for q in questions)] for c in found],
+            [[c.name, c.data, *(_answer(c, q) for q in questions)] for c in found],
         )
     )
     print()
@@ -97,3 +100,10 @@ def models(*, json: Json = False) -> None:
             ["model", "in Python", "what it is"], [[c.name, c.python, c.summary] for c in found]
         )
     )
+
+
+def _answer(model: Capability, question: str) -> str:
+    """Whether a model answers; of a density that is not exact, what it is instead."""
+    if not model.answers[question]:
+        return "-"
+    return model.density if question == "score" and model.density != "exact" else "yes"

@@ -7,9 +7,11 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from fabula.cli._console import note, working
+from fabula.cli._images import draw_images
 from fabula.cli._models import load_model
 from fabula.cli._options import Force, Reading, ReadingOptions, Seed, Threads, limited_threads
 from fabula.cli._output import check_output
+from fabula.cli._sequence_data import SequenceSource
 from fabula.core.errors import UsageError
 
 __all__ = ["plot"]
@@ -19,7 +21,7 @@ _ENDINGS = (".png", ".svg", ".pdf")
 
 def plot(
     model: str,
-    data: str,
+    data: str | None = None,
     /,
     *,
     output: Annotated[
@@ -27,18 +29,38 @@ def plot(
     ],
     kind: Annotated[
         Literal[
-            "pairs", "densities", "regions", "reliability", "contributions", "costs", "components"
+            "pairs",
+            "densities",
+            "regions",
+            "reliability",
+            "contributions",
+            "costs",
+            "components",
+            "tree",
+            "conditional",
+            "samples",
+            "reconstructions",
+            "latent",
+            "traversal",
+            "losses",
         ],
         Parameter(
             help="pairs: data against samples. densities: one column in each class. regions: the "
             "class over two columns. reliability: stated probabilities against what happened. "
             "contributions: what each column of a row said. costs: what deciding costs. "
-            "components: the normal components of a mixture."
+            "components: the normal components of a mixture. tree: which columns of a latent tree "
+            "hang together, and how strongly; it needs no DATA. conditional: the first of two "
+            "--columns given the second. Of images: samples, reconstructions, latent (a map of the "
+            "latents) and traversal (along them). losses: how a network was trained."
         ),
     ] = "pairs",
     columns: Annotated[
         str | None,
         Parameter(help="Columns to draw, separated by commas; those that say most by default."),
+    ] = None,
+    column: Annotated[
+        str | None,
+        Parameter(help="For a latent tree: the column of categories that is taken as the class."),
     ] = None,
     row: Annotated[
         int | None, Parameter(help="For contributions: which row of DATA, from 1; 1 by default.")
@@ -61,23 +83,40 @@ def plot(
     model
         Model file.
     data
-        Table with the columns of the model; - is standard input.
+        Table with the columns of the model; - is standard input. A tree needs none.
     """
     check_output(output, force=force, endings=_ENDINGS, binary=True)
     for option, value, kinds in (
         ("--row", row, ("contributions",)),
         ("--case", case, ("contributions", "costs")),
-        ("--columns", columns, ("pairs", "densities", "regions", "components")),
+        ("--columns", columns, ("pairs", "densities", "regions", "components", "conditional")),
+        ("--column", column, ("densities", "regions", "reliability", "contributions", "costs")),
     ):
         if value is not None and kind not in kinds:
             raise UsageError(
                 f"{option} does not go with --kind {kind}, but with {', '.join(kinds)}."
             )
     with limited_threads(threads):
-        from fabula.cli import _pictures
+        from fabula.cli import _pictures, _tree_pictures
         from fabula.plots import save
 
         loaded = load_model(model)
+        if SequenceSource.of(loaded) is not None:
+            raise UsageError(
+                f"{model} is a model of sequences, and pictures are of independent rows: `fabula "
+                "show` says what it holds, and predict, score --steps and forecast give tables."
+            )
+        if kind in ("samples", "reconstructions", "latent", "traversal", "losses"):
+            draw_images(loaded, data, kind, output, seed or 0, force)
+            return
+        if column is not None:
+            loaded = loaded.about(column)
+        if kind == "tree":
+            save(_tree_pictures.draw_tree(loaded), output, force)
+            note(f"Wrote {output}.")
+            return
+        if data is None:
+            raise UsageError(f"--kind {kind} needs DATA, a table with the columns of the model.")
         frame = reading.read(data)
         wanted = _split(columns, frame.columns)
         with working("Drawing"):
@@ -98,6 +137,8 @@ def plot(
                     figure = _pictures.draw_costs(loaded, frame, case)
                 case "components":
                     figure = _pictures.draw_components(loaded, frame, wanted)
+                case "conditional":
+                    figure = _tree_pictures.draw_conditional(loaded, frame, wanted, seed or 0)
             save(figure, output, force)
     note(f"Wrote {output}.")
 

@@ -8,12 +8,13 @@ from cyclopts import Parameter
 
 from fabula.cli._conditions import parse_given
 from fabula.cli._console import note, working
+from fabula.cli._images import is_of_images, sample_images
 from fabula.cli._models import LoadedModel, load_model, save_model
 from fabula.cli._options import Force, Given, Json, Out, Seed, Threads, limited_threads
 from fabula.cli._output import TABLE_ENDINGS, check_output, write_frame, write_json
 from fabula.cli._sequence_answers import sample_sequences
 from fabula.cli._sequence_data import SequenceSource
-from fabula.core.errors import UsageError
+from fabula.core.errors import CannotAnswerError, UsageError
 
 __all__ = ["condition", "sample"]
 
@@ -37,9 +38,21 @@ def sample(
     temperature: Annotated[
         float | None,
         Parameter(
-            help="Below 1 the probable symbols are preferred, above 1 the others.",
+            help="Below 1 the probable symbols are preferred, above 1 the others; 0 takes the most "
+            "probable.",
             group="Sequences",
         ),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        Parameter(
+            help="Draw among the fewest symbols that have this probability together.",
+            group="Sequences",
+        ),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        Parameter(help="Draw among so many of the most probable symbols.", group="Sequences"),
     ] = None,
     components: Annotated[
         bool,
@@ -67,21 +80,21 @@ def sample(
         raise UsageError(f"--rows is {rows}, expected 1 or more.")
     if steps is not None and steps < 1:
         raise UsageError(f"--steps is {steps}, expected 1 or more.")
-    if temperature is not None and not temperature > 0:
-        raise UsageError(f"--temperature is {temperature}, expected a number above 0.")
+    if temperature is not None and not temperature >= 0:
+        raise UsageError(f"--temperature is {temperature}, expected a number of at least 0.")
+    asked = {"prefix": prefix, "temperature": temperature, "top_p": top_p, "top_k": top_k}
+    choice = {name: value for name, value in asked.items() if value is not None}
     with limited_threads(threads):
         loaded = load_model(model)
-        source = SequenceSource.from_notes(loaded.notes)
+        source = SequenceSource.of(loaded)
         if source is not None:
-            if given:
-                raise UsageError("--given is for tables of independent rows.")
             sample_sequences(
                 loaded,
                 source,
                 n=rows,
                 steps=steps,
-                prefix=prefix,
-                temperature=temperature,
+                choice=choice,
+                given=given,
                 states=components,
                 output=output,
                 seed=seed,
@@ -89,8 +102,13 @@ def sample(
                 force=force,
             )
             return
-        if steps is not None or prefix is not None or temperature is not None:
-            raise UsageError("--steps, --prefix and --temperature are for models of sequences.")
+        if steps is not None or choice:
+            raise UsageError(
+                "--steps, --prefix, --temperature, --top-p and --top-k are for models of sequences."
+            )
+        if is_of_images(loaded):
+            sample_images(loaded, rows, output, seed, force)
+            return
         check_output(output, force=force, endings=() if json else TABLE_ENDINGS)
         condition = parse_given(given, loaded)
         estimator, _ = condition.apply_to_classes(loaded.estimator)
@@ -135,6 +153,13 @@ def condition(
     if not given:
         raise UsageError("Say what is given, at least once: --given column=value.")
     loaded = load_model(model)
+    if SequenceSource.of(loaded) is not None:
+        raise CannotAnswerError(
+            "condition",
+            type(loaded.estimator).__name__,
+            "a condition on a column would bind every step of sequences whose length is not known; "
+            "fill the column in DATA, and score, predict, impute and forecast answer given it",
+        )
     asked = parse_given(given, loaded)
     estimator, log_probability = asked.apply_to_classes(loaded.estimator)
     if asked.columns:
@@ -142,7 +167,7 @@ def condition(
         log_probability += estimator.log_condition_
     notes = {**loaded.notes, "given": [*loaded.notes.get("given", []), *given]}
     save_model(estimator, output, notes, force=force)
-    left = [str(name) for name in estimator.columns_.names]
+    left = [str(name) for name in LoadedModel(estimator, notes).columns]
     if json:
         write_json(
             {"log_probability": log_probability, "columns": left, "given": given, "file": output}

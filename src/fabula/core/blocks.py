@@ -90,6 +90,11 @@ class Sequences:
         return len(self.offsets) - 1
 
     @property
+    def dtype(self) -> Any:
+        """In which precision the steps are held; None where a family prepared them."""
+        return getattr(self.steps, "dtype", None)
+
+    @property
     def lengths(self) -> NDArray[np.intp]:
         """Number of steps of each sequence, (n,)."""
         return np.diff(self.offsets)

@@ -1,6 +1,8 @@
 """Estimators: the public, scikit-learn-shaped names."""
 
+from fabula.estimators.autoregressive_model import AutoregressiveModel
 from fabula.estimators.calibrated import Calibrated
+from fabula.estimators.diffusion_model import DiffusionModel
 from fabula.estimators.discriminant_analysis import (
     LinearDiscriminantAnalysis,
     QuadraticDiscriminantAnalysis,
@@ -14,9 +16,12 @@ from fabula.estimators.mixture_model import MixtureModel
 from fabula.estimators.naive_bayes import NaiveBayes
 from fabula.estimators.pair_hidden_markov_model import PairHiddenMarkovModel
 from fabula.estimators.twins import twin
+from fabula.estimators.variational_autoencoder import VariationalAutoencoder
 
 __all__ = [
+    "AutoregressiveModel",
     "Calibrated",
+    "DiffusionModel",
     "GaussianMixture",
     "GenerativeClassifier",
     "HiddenMarkovModel",
@@ -27,5 +32,6 @@ __all__ = [
     "NaiveBayes",
     "PairHiddenMarkovModel",
     "QuadraticDiscriminantAnalysis",
+    "VariationalAutoencoder",
     "twin",
 ]

@@ -1,4 +1,4 @@
-"""Models of chains that are built from their parameters."""
+"""What parameters of models of chains may be, and models that are built from parameters."""
 
 from __future__ import annotations
 
@@ -7,11 +7,46 @@ from typing import Any
 import numpy as np
 
 from fabula.core.arrays import FloatArray
-from fabula.core.errors import UsageError
+from fabula.core.blocks import Sequences
+from fabula.core.errors import DataError, UsageError
+from fabula.estimators._emissions import check_emission
 from fabula.estimators._sequence_form import SequenceForm
+from fabula.estimators._sequences import whole_number
+from fabula.estimators._topologies import allowed_transitions
 from fabula.families.base import Family
+from fabula.learning.chain_starts import CHAIN_START_NAMES
 
-__all__ = ["check_chain", "plain_form"]
+__all__ = ["check_chain", "check_enough", "check_parameters", "plain_form"]
+
+
+def check_parameters(model: Any) -> None:
+    """Raise a UsageError where a parameter of a hidden Markov model makes no sense."""
+    for name in ("n_states", "n_mixtures", "max_iter", "n_init"):
+        whole_number(name, getattr(model, name))
+    for name in ("tol", "prior_strength", "stickiness"):
+        value = getattr(model, name)
+        if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
+            raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
+    if model.init_params is not None and model.init_params not in CHAIN_START_NAMES:
+        raise UsageError(
+            f"init_params must be one of {', '.join(CHAIN_START_NAMES)}, not {model.init_params!r}."
+        )
+    check_emission(model.emission)
+    allowed_transitions(model.topology, model.n_states)
+
+
+def check_enough(sequences: Sequences, n_states: int) -> None:
+    """Raise a DataError where there is nothing to learn so many states from."""
+    if not sequences.n_steps:
+        raise DataError("The sequences have no steps at all: nothing can be learned.")
+    if sequences.n_steps < n_states:
+        raise DataError(
+            f"HiddenMarkovModel with n_states={n_states} needs at least as many steps, "
+            f"but the sequences have {sequences.n_steps} in all."
+        )
+    steps = sequences.steps
+    if isinstance(steps, np.ndarray) and np.isnan(steps).all():
+        raise DataError("Every step of every sequence is missing: nothing can be learned.")
 
 
 def check_chain(start: FloatArray, transitions: FloatArray) -> None:

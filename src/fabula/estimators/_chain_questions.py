@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
@@ -23,6 +24,19 @@ class ChainQuestions(SequenceEstimator):
 
     random_state: Any = None
     state_names_: Any
+
+    _elsewhere = SequenceEstimator._elsewhere | {
+        "condition": (
+            "a condition on a column would bind every step of sequences whose length is not known; "
+            "hand in sequences with that column filled, and the answers are given it",
+            (),
+        ),
+        "outliers": ("`anomaly_scores` says how unusual each step is", ()),
+        "contributions": (
+            "it has no classes for which columns could speak",
+            ("NaiveBayes", "GenerativeClassifier of rows"),
+        ),
+    }
 
     def _asked(self, X: Any, lengths: Any = None) -> Reading:
         check_is_fitted(self, "story_")
@@ -300,6 +314,31 @@ class ChainQuestions(SequenceEstimator):
             for _ in range(repeats)
         ]
         return filled[0] if n_draws is None else filled
+
+    def marginal(self, columns: Any) -> Self:
+        """A fitted model of some of the columns, in that order; the others are integrated out.
+
+        Parameters
+        ----------
+        columns : list
+            Names of columns, or their indices in a plain array.
+
+        Raises
+        ------
+        UsageError
+            A column does not exist or stands twice, or there is none.
+        """
+        check_is_fitted(self, "story_")
+        if isinstance(columns, str | int | np.integer) or not len(columns):
+            raise UsageError("columns must be a list with at least one column.")
+        encoded = [j for name in columns for j in self.columns_.find(name)]
+        if len(set(encoded)) < len(encoded):
+            raise UsageError(f"A column stands twice in {list(columns)}.")
+        model = copy.copy(self)
+        model.story_ = self.story_.marginal(encoded)
+        model._adopt_form(self.form_.keep(encoded))
+        model._refresh()
+        return model
 
     # Shape of the chain -----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from fabula.estimators._families import FAMILY_NAMES, choose_families, product_t
 from fabula.estimators._limits import refuse_hopeless_covariances
 from fabula.estimators._sequence_form import SequenceForm, where
 from fabula.families.base import Family, UnivariateColumns
+from fabula.families.mixed import Mixed, MixedPrior
 
 __all__ = [
     "EMISSION_NAMES",
@@ -23,10 +25,14 @@ __all__ = [
     "emission_from",
     "emission_template",
     "refuse_impossible_steps",
+    "with_ridge",
 ]
 
 _DENSE = ("full", "tied", "diag", "spherical", "student")
+_NUMERIC = ("poisson", "gamma", "log_normal", "exponential", "normal", "student_t", "multinomial")
 EMISSION_NAMES = ("auto", *_DENSE, *FAMILY_NAMES)
+
+_RIDGE = 1e-6
 
 # What the columns of a plain array are where the emission says it.
 _KINDS = {"categorical": "category", "bernoulli": "boolean", "poisson": "count"}
@@ -81,6 +87,12 @@ def emission_template(
                 )
         return _dense_template(emission, int(steps.shape[0]), d, n_members)
 
+    if emission in _NUMERIC and all(field.kind in ("category", "text") for field in fields):
+        raise DataError(
+            f"The steps hold symbols, but emission={emission!r} models numbers. Say "
+            "emission='categorical', or 'auto'."
+        )
+
     def shares(rows: Any) -> FloatArray:
         return np.ones((len(rows), 1)) if weights is None else weights[rows][:, None]
 
@@ -105,6 +117,21 @@ def _dense_template(emission: str, n_steps: int, d: int, n_members: int) -> Fami
             return families.NormalDiagonal(means, np.ones((1, d)))
         case _:
             return families.NormalSpherical(means, np.ones(1))
+
+
+def with_ridge(prior: Any, bank: Family) -> Any:
+    """The prior of dense covariances with a millionth of each variance on top of it.
+
+    Where columns depend on one another, as a total on its parts, or are more than there are steps,
+    the covariance of all steps is singular, and so would be what the prior draws states towards.
+    """
+    if isinstance(prior, MixedPrior) and isinstance(bank, Mixed):
+        return replace(prior, family=with_ridge(prior.family, bank.family))
+    if not isinstance(bank, families.NormalFull | families.NormalTied | families.StudentT):
+        return prior
+    variances = np.diagonal(prior.scatter, axis1=-2, axis2=-1)
+    ridge = _RIDGE * variances[..., None] * np.eye(variances.shape[-1])
+    return replace(prior, scatter=prior.scatter + ridge)
 
 
 def emission_from(emission: str | Family, parameters: Mapping[str, Any]) -> Family:

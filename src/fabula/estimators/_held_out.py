@@ -16,6 +16,7 @@ from fabula.estimators._calibration_maps import normalise_rows
 from fabula.estimators._questions import ClassQuestions
 from fabula.estimators._sequence_form import SequenceForm
 from fabula.estimators._table import is_frame, take_rows
+from fabula.estimators._target_questions import TargetQuestions
 
 __all__ = [
     "HeldOut",
@@ -51,7 +52,7 @@ class Learner:
     @property
     def needs_labels(self) -> bool:
         """Whether rows without a label are of no use to it."""
-        return not isinstance(self.estimator, ClassQuestions)
+        return not isinstance(self.estimator, ClassQuestions | TargetQuestions)
 
     def fit(
         self, X: Any, known: Codes, weights: FloatArray, without: np.ndarray | None = None
@@ -89,8 +90,8 @@ def listen(
     What it says is taken as it would be if the classes came in the given ``shares`` (K,).
     """
     parts, scored = [], []
-    for held in _folds(X, known, cv, random_state):
-        model = learner.fit(X, known, weights, without=held)
+    for held, left_out in _folds(X, known, cv, random_state):
+        model = learner.fit(X, known, weights, without=left_out)
         said = log_posterior(model, take_rows(X, held), learner.classes)
         parts.append(normalise_rows(said + evidence_shift(model, shares)))
         scored.append(held)
@@ -98,14 +99,20 @@ def listen(
     return HeldOut(np.concatenate(parts), known[rows], weights[rows], seconds)
 
 
-def _folds(X: Any, known: Codes, cv: Any, random_state: Any) -> Iterator[np.ndarray]:
-    """Rows to leave out, fold by fold."""
+def _folds(
+    X: Any, known: Codes, cv: Any, random_state: Any
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Rows to speak about and rows not to learn from, fold by fold.
+
+    The second may be more than the first where a splitter says so, such as copies of the rows to
+    speak about. Rows without a label are always learned from.
+    """
     counts = np.bincount(known[known >= 0])
     # The only row of a class cannot be left out: nothing else would tell of the class.
     usable = np.flatnonzero((known >= 0) & (counts[known] > 1))
     if hasattr(cv, "split"):
-        for _, test in cv.split(take_rows(X, usable), known[usable]):
-            yield usable[test]
+        for train, test in cv.split(take_rows(X, usable), known[usable]):
+            yield usable[test], np.delete(usable, train)
         return
     if not isinstance(cv, int | np.integer) or isinstance(cv, bool):
         raise UsageError(f"cv must be a number of folds or a splitter, not {cv!r}.")
@@ -119,7 +126,8 @@ def _folds(X: Any, known: Codes, cv: Any, random_state: Any) -> Iterator[np.ndar
     from sklearn.utils import check_random_state
 
     seed = check_random_state(random_state).randint(2**31 - 1)
-    yield from deal_out(known, usable, int(cv), np.random.default_rng(seed))
+    for held in deal_out(known, usable, int(cv), np.random.default_rng(seed)):
+        yield held, held
 
 
 def deal_out(
@@ -160,7 +168,11 @@ def log_posterior(model: Any, X: Any, classes: np.ndarray) -> FloatArray:
 def evidence_shift(model: Any, shares: FloatArray) -> FloatArray:
     """What turns a story's log posterior under its own prior into one under ``shares`` (K,)."""
     prior = getattr(model, "class_prior_", None)
-    if not isinstance(model, ClassQuestions) or prior is None or prior.shape != shares.shape:
+    if (
+        not isinstance(model, ClassQuestions | TargetQuestions)
+        or prior is None
+        or prior.shape != shares.shape
+    ):
         return np.zeros(len(shares))
     possible = (prior > 0) & (shares > 0)
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -10,15 +11,19 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import Codes, FloatArray
-from fabula.core.blocks import Sequences
+from fabula.core.blocks import SequenceBlocks, Sequences
 from fabula.core.errors import CannotAnswerError, UsageError
+from fabula.core.threads import single_threaded_blas
 from fabula.estimators._families import choose_families
 from fabula.estimators._questions import ClassQuestions, generator_of
 from fabula.estimators._sequence_form import Reading, SequenceForm
 from fabula.estimators._sequences import whole_number
+from fabula.learning.em import accumulate
+from fabula.structures.class_conditional import ClassConditional, ClassConditionalPrior
+from fabula.structures.markov_chain import MarkovChain, MarkovChainPrior
 from fabula.structures.mixture import draw_members
 
-__all__ = ["SequenceClassQuestions", "common_emission"]
+__all__ = ["SequenceClassQuestions", "common_emission", "settled_chains"]
 
 
 class SequenceClassQuestions(ClassQuestions):
@@ -111,6 +116,7 @@ class SequenceClassQuestions(ClassQuestions):
         *,
         given: Mapping[Any, Any] | None = None,
         n_steps: Any = None,
+        max_length: int = 1000,
     ) -> tuple[Any, np.ndarray]:
         """Draw rows, or sequences, and the class of each.
 
@@ -121,7 +127,10 @@ class SequenceClassQuestions(ClassQuestions):
         given : mapping, optional
             Condition on columns, of rows only; see `NaiveBayes.sample`.
         n_steps : int or (n_samples,) list of int
-            Of sequences, how many steps they have; needed, since a chain goes on for ever.
+            Of sequences, how many steps they have. Needed where a chain goes on for ever; Markov
+            chains that learned how sequences end draw the end, too, unless it is given.
+        max_length : int
+            Longest sequence where ends are drawn; longer ones are cut there.
 
         Returns
         -------
@@ -136,10 +145,14 @@ class SequenceClassQuestions(ClassQuestions):
         if given:
             self._refuse_for_sequences("sample with a condition")
         n_samples = whole_number("n_samples", n_samples)
-        if n_steps is None:
+        ending = all(getattr(story, "ends", False) for story in self.story_.stories)
+        if n_steps is None and not ending:
             raise UsageError("Say how many steps the sequences have: sample(n, n_steps=50).")
-        sizes = np.broadcast_to(np.asarray(n_steps), (n_samples,))
-        lengths = np.array([whole_number("n_steps", size, 0) for size in sizes], dtype=np.intp)
+        lengths = None
+        if n_steps is not None:
+            sizes = np.broadcast_to(np.asarray(n_steps), (n_samples,))
+            lengths = np.array([whole_number("n_steps", size, 0) for size in sizes], dtype=np.intp)
+        whole_number("max_length", max_length)
         if random_state is None:
             random_state = getattr(self._inner(), "random_state", None)
         rng = generator_of(random_state)
@@ -147,11 +160,17 @@ class SequenceClassQuestions(ClassQuestions):
         parts: list[Any] = [None] * n_samples
         for c in np.unique(classes):
             mine = np.flatnonzero(classes == c)
-            drawn = self.story_.stories[c].sample(lengths[mine], rng)[0]
+            story = self.story_.stories[c]
+            if lengths is None:
+                drawn = story.sample_codes(len(mine), rng, max_length=max_length)
+            else:
+                drawn = story.sample(lengths[mine], rng)[0]
             for i, steps in zip(mine, np.split(drawn.steps, drawn.offsets[1:-1]), strict=True):
-                parts[i] = steps
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp)
-        return self.form_.write(Sequences(np.concatenate(parts), offsets)), self.classes_[classes]
+                parts[i] = steps.reshape(len(steps), self.form_.n_columns)
+        offsets = np.concatenate([[0], np.cumsum(list(map(len, parts)))]).astype(np.intp)
+        steps = np.concatenate(parts).astype(np.float64)
+        form = self.form_.separate() if lengths is None else self.form_
+        return form.write(Sequences(steps, offsets)), self.classes_[classes]
 
 
 def common_emission(
@@ -173,3 +192,22 @@ def common_emission(
     names = choose_families(fields, x.steps, "auto", shares)
     chosen = {field.column: name for field, name in zip(fields, names, strict=True)}
     return clone(inner).set_params(emission=chosen)
+
+
+def settled_chains(
+    story: ClassConditional, blocks: SequenceBlocks, prior: ClassConditionalPrior
+) -> tuple[ClassConditional, ClassConditionalPrior]:
+    """Where EM over rows without a class begins, and the prior that it climbs under.
+
+    Of Markov chains, one pass over everything settles the shorter contexts, which are the prior of
+    the longest ones from there on: the shorter ones would not stay where smoothing has them.
+    """
+    if not all(isinstance(chain, MarkovChain) for chain in story.stories):
+        return story, prior
+    with single_threaded_blas():
+        story = story.maximise(
+            accumulate(story.statistics, blocks),
+            ClassConditionalPrior(fixed_log_weights=prior.fixed_log_weights),
+        )
+    stories = tuple(MarkovChainPrior(chain.tree) for chain in story.stories)
+    return story, replace(prior, stories=stories)

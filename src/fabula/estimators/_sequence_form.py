@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -116,6 +116,27 @@ class SequenceForm:
         """d, the number of encoded columns."""
         return len(self.columns.fields)
 
+    def keep(self, encoded: Sequence[int]) -> SequenceForm:
+        """The form of some of the encoded columns, in that order."""
+        if self.encoding is not None:
+            fields = self.columns.fields
+            names = dict.fromkeys(fields[j].column for j in encoded)
+            return replace(self, encoding=self.encoding.select(list(names)))
+        kinds, levels = self.kinds, self.n_levels
+        return replace(
+            self,
+            kinds=tuple(kinds[j] for j in encoded),
+            n_levels=tuple(levels[j] for j in encoded),
+        )
+
+    def separate(self) -> SequenceForm:
+        """A form that keeps sequences of any lengths apart, where this one does not."""
+        if self.container in ("array", "cube"):
+            return replace(self, container="list")
+        if self.container == "frame" and self.sequence is None:
+            return replace(self, container="frames")
+        return self
+
     # Reading ----------------------------------------------------------------------------------
 
     def read(self, X: Any, lengths: Any = None) -> Reading:
@@ -147,6 +168,8 @@ class SequenceForm:
         steps = steps if steps.shape[1] == self.n_columns else np.zeros((0, self.n_columns))
         sequences = Sequences(steps, raw.offsets)
         refuse_infinities(sequences)
+        for j in self.columns.levels:
+            _n_levels(steps, raw.offsets, j, self.kinds[j])
         return Reading(sequences, raw.container)
 
     def _read_frame(self, raw: Raw, lengths: Any) -> Reading:
@@ -333,6 +356,7 @@ def _array_kinds(d: int, kinds: Mapping[Any, Any] | None, array_kind: str) -> tu
 
 
 def _n_levels(steps: FloatArray, offsets: NDArray[np.intp], column: int, kind: str) -> int:
+    """Number of levels of a column; a DataError where a cell can be none."""
     if kind == "continuous":
         return 0
     cells = steps[:, column]

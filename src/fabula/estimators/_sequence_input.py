@@ -95,6 +95,8 @@ def _raw_array(X: np.ndarray, lengths: Any) -> Raw:
         parts = tuple(X[a:b].tolist() for a, b in pairwise(offsets))
         if X.ndim == 1 and is_symbolic(list(parts)):
             return Raw("array", offsets, parts=parts, symbolic=True)
+    if X.dtype.kind == "c":
+        raise DataError("The array holds complex numbers: hand in real ones, such as both parts.")
     try:
         steps = X.astype(np.float64, copy=False)
     except (TypeError, ValueError):

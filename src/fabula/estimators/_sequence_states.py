@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from fabula.core.arrays import Codes
+from fabula.core.arrays import Codes, Mask
+from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError, UsageError
 from fabula.estimators._sequence_form import Reading, where
+from fabula.estimators._sequence_steps import is_missing
 from fabula.estimators._table import is_frame
 
-__all__ = ["read_states"]
+__all__ = ["read_states", "refuse_impossible_states"]
 
 
 def read_states(
@@ -24,7 +27,7 @@ def read_states(
     if states is None:
         return None, None
     values = _stacked(states, X, reading)
-    missing = np.array([_is_missing(value) for value in values], dtype=bool)
+    missing = np.array([_is_unknown(value) for value in values], dtype=bool)
     codes = np.full(len(values), -1, dtype=np.intp)
     present = [value for value, gone in zip(values, missing, strict=True) if not gone]
     if any(isinstance(value, str) for value in present):
@@ -40,7 +43,7 @@ def read_states(
         return codes, (*found, *others)
     for step in np.flatnonzero(~missing):
         value = values[step]
-        if value != int(value) or not 0 <= value < n_states:
+        if not np.isfinite(value) or value != int(value) or not 0 <= value < n_states:
             which, within = where(reading.sequences.offsets, int(step))
             raise DataError(
                 f"Sequence {which}, step {within} (counting from 1): the state {value!r} is none "
@@ -65,6 +68,8 @@ def _stacked(states: Any, X: Any, reading: Reading) -> list[Any]:
         return _ordered(table.column(states).plain().values.to_list(), reading)
     if hasattr(states, "to_list") and not isinstance(states, list):
         states = states.to_list()
+    elif isinstance(states, np.ndarray) and states.shape == (n, 1):
+        states = states[:, 0]
     items = list(states)
     if items and all(_is_list(item) for item in items):
         if len(items) != len(reading.sequences):
@@ -97,7 +102,35 @@ def _plain(values: Any) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-def _is_missing(value: Any) -> bool:
-    if value is None or (isinstance(value, float) and value != value):
-        return True
-    return not isinstance(value, str) and value == -1
+def _is_unknown(value: Any) -> bool:
+    return is_missing(value) or (not isinstance(value, str) and value == -1)
+
+
+def refuse_impossible_states(sequences: Sequences, starts: Mask, allowed: Mask) -> None:
+    """Stop where no path of allowed transitions passes through the states that are known."""
+    states = sequences.states
+    if states is None or (starts.all() and allowed.all()):
+        return
+    after = {1: allowed}
+    for first, end in pairwise(sequences.offsets.tolist()):
+        reach, at = starts, first
+        for step in (first + np.flatnonzero(states[first:end] >= 0)).tolist():
+            if step > at:
+                reach = reach @ _after(after, step - at)
+            at, state = step, int(states[step])
+            if not reach[state]:
+                which, within = where(sequences.offsets, step)
+                raise DataError(
+                    f"Sequence {which}, step {within} (counting from 1): the state {state} "
+                    "(counting from 0) cannot be reached there from the states known before, by "
+                    "the transitions and starts that topology allows."
+                )
+            reach = np.arange(len(starts)) == state
+
+
+def _after(found: dict[int, Mask], n_steps: int) -> Mask:
+    """(S, S), True where a state can follow another so many steps later."""
+    if n_steps not in found:
+        half = _after(found, n_steps // 2)
+        found[n_steps] = half @ _after(found, n_steps - n_steps // 2)
+    return found[n_steps]

@@ -14,6 +14,7 @@ from fabula.core.errors import DataError, UsageError
 __all__ = [
     "encode_symbols",
     "first_infinity",
+    "is_missing",
     "is_symbolic",
     "read_lengths",
     "stack_arrays",
@@ -79,6 +80,8 @@ def stack_arrays(
             )
         try:
             array = np.asarray(item)
+            if array.dtype.kind == "c":
+                raise TypeError
             integer = integer and (array.dtype.kind in "iub" or not array.size)
             part = array.astype(np.float64)
         except (TypeError, ValueError):
@@ -123,7 +126,7 @@ def symbols_of(parts: Sequence[Any]) -> tuple[Any, ...]:
     if all(isinstance(part, str) for part in parts):
         points = np.unique(_code_points(parts))
         return tuple(chr(point) for point in points.tolist())
-    found = {symbol for part in parts for symbol in _steps_of(part) if not _is_missing(symbol)}
+    found = {symbol for part in parts for symbol in _steps_of(part) if not is_missing(symbol)}
     if not found:
         raise DataError("No step of any sequence holds a symbol: nothing can be learned.")
     return tuple(sorted(found, key=lambda symbol: (type(symbol).__name__, symbol)))
@@ -145,7 +148,7 @@ def encode_symbols(parts: Sequence[Any], symbols: tuple[Any, ...]) -> FloatArray
     table = {symbol: float(code) for code, symbol in enumerate(symbols)}
     unseen_code = float(len(symbols))
     listed_codes = [
-        np.nan if _is_missing(symbol) else table.get(symbol, unseen_code)
+        np.nan if is_missing(symbol) else table.get(symbol, unseen_code)
         for part in parts
         for symbol in _steps_of(part)
     ]
@@ -160,5 +163,8 @@ def _steps_of(part: Any) -> Any:
     return part.tolist() if isinstance(part, np.ndarray) else part
 
 
-def _is_missing(symbol: Any) -> bool:
-    return symbol is None or (isinstance(symbol, float) and symbol != symbol)
+def is_missing(value: Any) -> bool:
+    """Whether a symbol, or the name of a state, stands for nothing: None, NaN, NA or NaT."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, float | np.floating) and bool(np.isnan(value))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -18,10 +18,6 @@ from fabula.estimators._table import Columns
 __all__ = ["SequenceEstimator", "whole_number"]
 
 _CLASSIFIERS = ("GenerativeClassifier",)
-_ELSEWHERE = {
-    name: "it tells one story; a classifier over several of them can answer"
-    for name in ("decide", "decisions", "with_prior", "predict_log_proba")
-}
 
 
 class SequenceEstimator(BaseEstimator):
@@ -39,6 +35,12 @@ class SequenceEstimator(BaseEstimator):
     story_: Any
     form_: SequenceForm
 
+    # Question → why there is no answer, and models that have one.
+    _elsewhere: ClassVar[dict[str, tuple[str, tuple[str, ...]]]] = dict.fromkeys(
+        ("decide", "decisions", "with_prior", "predict_log_proba"),
+        ("it tells one story; a classifier over several of them can answer", _CLASSIFIERS),
+    )
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -46,8 +48,8 @@ class SequenceEstimator(BaseEstimator):
 
     def __getattr__(self, name: str) -> Any:
         # Only reached where the estimator has no such attribute.
-        if name in _ELSEWHERE:
-            raise CannotAnswerError(name, type(self).__name__, _ELSEWHERE[name], _CLASSIFIERS)
+        if name in self._elsewhere:
+            raise CannotAnswerError(name, type(self).__name__, *self._elsewhere[name])
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # Reading ----------------------------------------------------------------------------------
@@ -98,6 +100,12 @@ class SequenceEstimator(BaseEstimator):
     def _read_sequences(self, X: Any, lengths: Any = None, *, reset: bool = False) -> Sequences:
         """Sequences as numbers; learns their form when ``reset``."""
         return self._reading(X, lengths, reset=reset).sequences
+
+    def _shared_by_classes(
+        self, form: SequenceForm, sequences: Sequences, weights: FloatArray | None
+    ) -> dict[str, Any]:
+        """What the models of all classes of a classifier are told, by private attribute."""
+        return {"_shared_form": form}
 
     @property
     def columns_(self) -> Columns:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from fabula.estimators._sequences import SequenceEstimator, whole_number
 from fabula.structures.markov_chain import MarkovChain as Chain
 from fabula.structures.ngram_tree import as_codes
 
-__all__ = ["SymbolQuestions", "bits", "listed"]
+__all__ = ["SymbolQuestions", "bits", "check_range", "listed"]
 
 
 class SymbolQuestions(SequenceEstimator):
@@ -27,6 +26,30 @@ class SymbolQuestions(SequenceEstimator):
     random_state: Any = None
     density_kind = "exact"
     story_: Chain
+
+    _elsewhere = SequenceEstimator._elsewhere | {
+        **dict.fromkeys(
+            ("predict", "predict_proba", "decode"),
+            (
+                "it has no hidden states; `predict_next` says which symbols may come after a "
+                "prefix",
+                ("HiddenMarkovModel", "GenerativeClassifier"),
+            ),
+        ),
+        "forecast": (
+            "what comes next is a symbol; `predict_next` says which, and `sample` goes on from a "
+            "prefix",
+            ("HiddenMarkovModel",),
+        ),
+        "impute": (
+            "it needs every symbol before a step, so it cannot look across a gap",
+            ("HiddenMarkovModel",),
+        ),
+        **dict.fromkeys(
+            ("aic", "bic"),
+            ("its n-grams are smoothed, not free; `bits_per_symbol` of other data compares", ()),
+        ),
+    }
 
     @property
     def _n_symbols(self) -> int:
@@ -167,8 +190,8 @@ class SymbolQuestions(SequenceEstimator):
         whole_number("max_length", max_length)
         if top_k is not None:
             whole_number("top_k", top_k)
-        _check_range("temperature", temperature, 0.0, np.inf)
-        _check_range("top_p", top_p, 0.0, 1.0)
+        check_range("temperature", temperature, 0.0, np.inf)
+        check_range("top_p", top_p, 0.0, 1.0)
         codes = self._codes_of(prefix)
         unknown = np.flatnonzero(codes == self._n_symbols)
         if len(unknown):
@@ -188,10 +211,8 @@ class SymbolQuestions(SequenceEstimator):
             top_k=top_k,
             top_p=float(top_p),
         )
-        form = self.form_
-        if form.container in ("array", "cube"):
-            form = replace(form, container="list")  # one array could not say where each ends
-        return form.write(drawn.with_steps(drawn.steps[:, None].astype(np.float64)))
+        steps = drawn.steps[:, None].astype(np.float64)
+        return self.form_.separate().write(drawn.with_steps(steps))
 
     def _codes_of(self, prefix: Any) -> np.ndarray:
         if not isinstance(prefix, Sequence | np.ndarray):
@@ -210,7 +231,8 @@ def listed(X: Any) -> Any:
     return [X] if isinstance(X, str) else X
 
 
-def _check_range(name: str, value: Any, least: float, most: float) -> None:
+def check_range(name: str, value: Any, least: float, most: float) -> None:
+    """Raise a UsageError unless a value is a number from ``least`` to ``most``."""
     ok = isinstance(value, int | float | np.number) and not isinstance(value, bool)
     if not ok or not least <= value <= most or value == np.inf:
         bounds = f"from {least:g} to {most:g}" if most < np.inf else f"of at least {least:g}"

@@ -33,6 +33,16 @@ class TargetQuestions(TableQuestions):
         """The classes, in the order in which probabilities stand."""
         return self._names_of_levels(self._target_place(target))
 
+    def prior_of(self, target: Any = None) -> FloatArray:
+        """Probabilities (C,) of the classes while nothing is known of a row."""
+        view = ColumnAsClass(self.story_, self._target_place(target))
+        return np.asarray(np.exp(view.log_weights))
+
+    @property
+    def class_prior_(self) -> FloatArray:
+        """The same of the ``y`` of the fit."""
+        return self.prior_of()
+
     def predict_proba(self, X: Any, target: Any = None) -> FloatArray:
         """Posterior probability (n, C) of every class of the target.
 
@@ -54,6 +64,11 @@ class TargetQuestions(TableQuestions):
         """Log posterior probability (n, C) of every class of the target, in nats."""
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(self.predict_proba(X, target)))
+
+    def predict_joint_log_proba(self, X: Any, target: Any = None) -> FloatArray:
+        """Log p(row, class) of every class of the target in nats, (n, C)."""
+        view, x = self._view(X, target)
+        return classify.log_joint(view, x)
 
     def predict(self, X: Any, target: Any = None) -> np.ndarray:
         """The most probable class of each row, (n,)."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import Codes, FloatArray
+from fabula.core.blocks import Block
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.core.regions import Region
 from fabula.estimators._questions import TableQuestions, generator_of
@@ -19,12 +20,27 @@ from fabula.estimators._tree_fitting import TreeShapeFound
 from fabula.learning.dependence import group_values, mutual_information
 from fabula.tables.encoding import Field
 
-__all__ = ["TreeColumns"]
+__all__ = ["ExtendedBlocks", "TreeColumns"]
 
 # Missing cells are a matter of their own where other columns tell so many nats of them, ...
 _TELLING = 0.01
 # ... which chance would hardly give: in units of 1 / n.
 _CHANCE = 12.0
+
+
+@dataclass(frozen=True)
+class ExtendedBlocks:
+    """Blocks of a file whose rows have the further columns of a tree."""
+
+    blocks: Iterable[Block]
+    extend: Callable[[FloatArray, Codes | None], FloatArray]
+
+    def __iter__(self) -> Iterator[Block]:
+        for block in self.blocks:
+            yield Block(self.extend(block.x, block.known))
+
+
+Edge = tuple[str, str | None, float]
 
 
 class TreeColumns(TableQuestions):
@@ -36,6 +52,7 @@ class TreeColumns(TableQuestions):
 
     target_: Any
     indicators_: list[Any]
+    tree_: list[Edge]
     missing: str
 
     def _extras_reset(self) -> None:
@@ -59,15 +76,24 @@ class TreeColumns(TableQuestions):
         check: bool = True,
     ) -> Any:
         x = super()._read(X, reset=reset, kinds=kinds, check=check)
+        self._refuse_text(x)
+        return x if reset else self._extended(x)
+
+    def _refuse_text(self, x: Any) -> None:
         if hasattr(x, "toarray"):
             raise CannotAnswerError(
-                "text", type(self).__name__, "words are no columns of a tree", ("NaiveBayes",)
+                "text",
+                type(self).__name__,
+                "words are no columns of a tree; leave columns of text out (kind identifier)",
+                ("NaiveBayes", "MixtureModel"),
             )
-        if reset:
-            return x
+
+    def _extended(self, x: FloatArray, known: Codes | None = None) -> FloatArray:
+        """Rows of the table with the further columns of the story; the class where it is known."""
         parts = [np.asarray(x, dtype=np.float64)]
         if self.target_ is not None:
-            parts.append(np.full((len(x), 1), np.nan))
+            codes = np.full(len(x), np.nan) if known is None else np.where(known < 0, np.nan, known)
+            parts.append(codes[:, None])
         parts += [np.isnan(x[:, self._place_told_of(name)]).astype(float)[:, None]
                   for name in self.indicators_]  # fmt: skip
         return np.concatenate(parts, axis=1) if len(parts) > 1 else parts[0]
@@ -77,8 +103,7 @@ class TreeColumns(TableQuestions):
         table = self.columns_.fields[: self._n_table]
         return next(j for j, field in enumerate(table) if _indicator_name(field) == indicator)
 
-    def _add_target(self, x: FloatArray, y: Any, codes: Codes) -> FloatArray:
-        name = getattr(y, "name", None)
+    def _add_target(self, x: FloatArray, name: Any, codes: Codes) -> FloatArray:
         name = "target" if name is None or name in self.columns_.places else name
         while name in self.columns_.places:
             name = f"{name}_"
@@ -241,6 +266,8 @@ class TreeColumns(TableQuestions):
         encoded = [j for name in columns for j in self.columns_.find(name)]
         if len(set(encoded)) < len(encoded):
             raise UsageError(f"A column stands twice in {list(columns)}.")
+        if self.target_ is not None and self.columns_.find(self.target_)[0] not in encoded:
+            encoded += self.columns_.find(self.target_)  # as classifiers keep their classes
         # What is kept of a column keeps the word on whether it is missing.
         for name in self.indicators_:
             place = self.columns_.find(name)[0]
@@ -288,6 +315,9 @@ class TreeColumns(TableQuestions):
             model.columns_ = Columns((*numbered, *fields[len(table) :]))
             model._rename_indicators(fields[: len(table)], numbered)
         model.n_features_in_ = len(names)
+        before = [self.columns_.fields[j].name for j in encoded]
+        after = [field.name for field in model.columns_.fields]
+        model.tree_ = _contracted(self.tree_, dict(zip(before, after, strict=True)))
         never_seen = getattr(self, "empty_columns_", [])
         model.empty_columns_ = [i for i, j in enumerate(table) if j in never_seen]
         model._refresh()
@@ -305,6 +335,36 @@ class TreeColumns(TableQuestions):
                 for field in self.columns_.fields
             )
         )
+
+
+def _contracted(tree: Sequence[Edge], kept: Mapping[str, str]) -> list[Edge]:
+    """The tree over some of its columns, by their new names.
+
+    What hung on a column that is gone hangs on what that one hung on. Along a path of a tree no
+    two columns share more than neighbours on it do, which bounds the strength.
+    """
+    parents = {name: parent for name, parent, _ in tree}
+    strengths = {name: strength for name, _, strength in tree}
+    for gone in [name for name, _, _ in tree if name not in kept]:
+        above = parents.pop(gone)
+        below = [name for name, parent in parents.items() if parent == gone]
+        if above is None and below:
+            above = max(below, key=strengths.__getitem__)
+            parents[above], bound = None, strengths[above]
+            below.remove(above)
+            strengths[above] = 0.0
+        else:
+            bound = strengths[gone]
+        for name in below:
+            parents[name], strengths[name] = above, min(strengths[name], bound)
+    found: list[Edge] = []
+    stack = [name for name, parent in parents.items() if parent is None]
+    while stack:  # what hangs on a column stands behind it
+        name = stack.pop()
+        parent = parents[name]
+        found.append((kept[name], None if parent is None else kept[parent], strengths[name]))
+        stack += [child for child, its in parents.items() if its == name]
+    return found
 
 
 def _indicator_name(field: Field) -> str:

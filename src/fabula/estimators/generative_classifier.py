@@ -11,7 +11,11 @@ from sklearn.base import clone
 from fabula.core.blocks import ArrayBlocks, SequenceBlocks, Sequences
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
 from fabula.estimators._families import choose_families, made_of_rows
-from fabula.estimators._sequence_classes import SequenceClassQuestions, common_emission
+from fabula.estimators._sequence_classes import (
+    SequenceClassQuestions,
+    common_emission,
+    settled_chains,
+)
 from fabula.estimators._table import is_frame, read_target, take_rows
 from fabula.learning.em import Report, expectation_maximisation
 from fabula.learning.fitting import block_rows
@@ -114,8 +118,9 @@ class GenerativeClassifier(SequenceClassQuestions):
         self.classes_, known = read_target(y, len(x) if self.reads_sequences else int(x.shape[0]))
         weights = self._read_weights(sample_weight, x)
         inner = self._with_common_families(inner, x, known, weights)
+        shared = inner._shared_by_classes(self.form_, x, weights) if self.reads_sequences else {}
         self.estimators_ = [
-            self._fit_class(inner, X, x, np.flatnonzero(known == c), weights, label)
+            self._fit_class(inner, X, x, np.flatnonzero(known == c), weights, label, shared)
             for c, label in enumerate(self.classes_.tolist())
         ]
         counts = np.array(
@@ -166,7 +171,14 @@ class GenerativeClassifier(SequenceClassQuestions):
         return clone(inner).set_params(families=chosen)
 
     def _fit_class(
-        self, inner: Any, X: Any, x: Any, rows: np.ndarray, weights: Any, label: Any
+        self,
+        inner: Any,
+        X: Any,
+        x: Any,
+        rows: np.ndarray,
+        weights: Any,
+        label: Any,
+        shared: dict[str, Any],
     ) -> Any:
         model = clone(inner)
         needed = int(getattr(model, "n_components", 1))
@@ -178,8 +190,7 @@ class GenerativeClassifier(SequenceClassQuestions):
             )
         mine = take_rows(X, rows) if is_frame(X) and not self.reads_sequences else x[rows]
         if self.reads_sequences:
-            model._shared_form = self.form_
-            model._steps_of_all_classes = x.steps
+            vars(model).update(shared)
         elif is_frame(X):
             # The classes must share levels and words, or their densities could not be compared.
             model._shared_encoding = self.encoding_
@@ -191,7 +202,8 @@ class GenerativeClassifier(SequenceClassQuestions):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             model.fit(mine, sample_weight=mine_weights)
-        vars(model).pop("_steps_of_all_classes", None)  # a model does not keep what it learned from
+        for name in shared:  # a model does not keep what it learned from
+            del vars(model)[name]
         for one in caught:
             warn(f"Class {label!r}: {one.message}", one.category)
         return model
@@ -211,6 +223,7 @@ class GenerativeClassifier(SequenceClassQuestions):
         blocks: Any
         if isinstance(x, Sequences):
             blocks = SequenceBlocks(x, known, weights)
+            story, prior = settled_chains(story, blocks, prior)
         else:
             blocks = ArrayBlocks(x, known, weights, block_rows(story.stories[0].family))
         story, report = expectation_maximisation(

@@ -9,26 +9,32 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import DensityMixin, clone
 
-from fabula.core.arrays import FloatArray
+from fabula.core.arrays import FloatArray, Mask
 from fabula.core.blocks import SequenceBlocks, Sequences
-from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
-from fabula.estimators._chain_parameters import check_chain, plain_form
+from fabula.core.errors import ConvergenceWarning, UsageError, warn
+from fabula.estimators._chain_parameters import (
+    check_chain,
+    check_enough,
+    check_parameters,
+    plain_form,
+)
 from fabula.estimators._chain_questions import ChainQuestions
 from fabula.estimators._emissions import (
     array_kind_of,
-    check_emission,
     emission_from,
     emission_template,
     refuse_impossible_steps,
+    with_ridge,
 )
 from fabula.estimators._questions import generator_of
-from fabula.estimators._sequence_states import read_states
+from fabula.estimators._sequence_form import SequenceForm
+from fabula.estimators._sequence_states import read_states, refuse_impossible_states
 from fabula.estimators._sequences import whole_number
 from fabula.estimators._topologies import allowed_starts, allowed_transitions, read_pseudo_counts
 from fabula.families.base import Family
 from fabula.families.mixed import Mixed
 from fabula.learning import fitting
-from fabula.learning.chain_starts import CHAIN_START_NAMES, start_story
+from fabula.learning.chain_starts import start_story
 from fabula.learning.em import Report, expectation_maximisation
 from fabula.persistence.registry import storable
 from fabula.structures.hidden_markov import HiddenMarkov, HiddenMarkovPrior
@@ -196,18 +202,23 @@ class HiddenMarkovModel(ChainQuestions, DensityMixin):
         ConvergenceWarning
             EM met ``max_iter`` before ``tol``.
         """
-        self._check_parameters()
+        check_parameters(self)
         named = isinstance(states, str)
         reading = self._reading(X, lengths, reset=True, left_out=(states,) if named else ())
         known, names = read_states(states, X, reading, self.n_states)
         self.state_names_ = names
         sequences = replace(reading.sequences, states=known)
         weights = self._read_weights(sample_weight, sequences)
-        self._check_enough(sequences)
+        check_enough(sequences, self.n_states)
+        possible = (
+            allowed_starts(self.topology, self.n_states),
+            allowed_transitions(self.topology, self.n_states),
+        )
+        refuse_impossible_states(sequences, *possible)
         rng = generator_of(self.random_state)
         bank = self._learn_bank(sequences, weights)
         best: tuple[HiddenMarkov, Report] | None = None
-        for start in self._starts(bank, sequences, rng):
+        for start in self._starts(bank, sequences, *possible, rng):
             story, report = expectation_maximisation(
                 start,
                 SequenceBlocks(sequences, None, weights, start.steps_at_once),
@@ -263,12 +274,22 @@ class HiddenMarkovModel(ChainQuestions, DensityMixin):
         best.criteria_ = list(zip(counts, criteria, strict=True))
         return best
 
+    def _shared_by_classes(
+        self, form: SequenceForm, sequences: Sequences, weights: FloatArray | None
+    ) -> dict[str, Any]:
+        """Also all steps, so that the priors of all classes have one scale."""
+        shared = super()._shared_by_classes(form, sequences, weights)
+        return {**shared, "_steps_of_all_classes": sequences.steps}
+
     def _starts(
-        self, bank: Family, sequences: Sequences, rng: np.random.Generator
+        self,
+        bank: Family,
+        sequences: Sequences,
+        first: Mask,
+        allowed: Mask,
+        rng: np.random.Generator,
     ) -> Iterable[HiddenMarkov]:
         """One story for each of ``n_init`` starts."""
-        allowed = allowed_transitions(self.topology, self.n_states)
-        first = allowed_starts(self.topology, self.n_states)
         ordered = isinstance(self.topology, str) and self.topology == "left-right"
         how = self.init_params or ("segments" if ordered else "kmeans")
         # These mostly end where they ended before; later starts have to differ to be worth it.
@@ -305,7 +326,8 @@ class HiddenMarkovModel(ChainQuestions, DensityMixin):
             usual = fitting.pool(template.select([0]), shared)
         pseudo = None
         if self.prior_strength:
-            pseudo = self._spread(usual, n_members).pseudo_observations(self.prior_strength)
+            spread = self._spread(usual, n_members)
+            pseudo = with_ridge(spread.pseudo_observations(self.prior_strength), spread)
         self._prior = HiddenMarkovPrior(*read_pseudo_counts(self), pseudo)
         return self._spread(pooled, n_members)
 
@@ -316,33 +338,6 @@ class HiddenMarkovModel(ChainQuestions, DensityMixin):
             return bank
         flat = np.full((self.n_states, self.n_mixtures), -np.log(self.n_mixtures))
         return Mixed(flat, bank)
-
-    def _check_enough(self, sequences: Sequences) -> None:
-        if not sequences.n_steps:
-            raise DataError("The sequences have no steps at all: nothing can be learned.")
-        if sequences.n_steps < self.n_states:
-            raise DataError(
-                f"HiddenMarkovModel with n_states={self.n_states} needs at least as many steps, "
-                f"but the sequences have {sequences.n_steps} in all."
-            )
-        steps = sequences.steps
-        if isinstance(steps, np.ndarray) and np.isnan(steps).all():
-            raise DataError("Every step of every sequence is missing: nothing can be learned.")
-
-    def _check_parameters(self) -> None:
-        for name in ("n_states", "n_mixtures", "max_iter", "n_init"):
-            whole_number(name, getattr(self, name))
-        for name in ("tol", "prior_strength", "stickiness"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
-                raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
-        if self.init_params is not None and self.init_params not in CHAIN_START_NAMES:
-            raise UsageError(
-                f"init_params must be one of {', '.join(CHAIN_START_NAMES)}, "
-                f"not {self.init_params!r}."
-            )
-        check_emission(self.emission)
-        allowed_transitions(self.topology, self.n_states)
 
     def _accept(self, story: HiddenMarkov, report: Report) -> None:
         self.story_ = story
@@ -393,7 +388,7 @@ class HiddenMarkovModel(ChainQuestions, DensityMixin):
         check_chain(start, transitions)
         bank = emission_from(emission, arrays)
         model = cls(len(start), emission, **dict(parameters or {}))
-        model._check_parameters()
+        check_parameters(model)
         with np.errstate(divide="ignore"):
             story = HiddenMarkov(np.log(start), np.log(transitions), bank)
         model.state_names_ = None

@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import DensityMixin
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, TransformerMixin
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
 from fabula.estimators._families import choose_families, family_names
+from fabula.estimators._files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
 from fabula.estimators._limits import refuse_impossible_cells
 from fabula.estimators._questions import generator_of
-from fabula.estimators._table import read_target
+from fabula.estimators._table import adopt_encoding, read_target
 from fabula.estimators._target_questions import TargetQuestions
-from fabula.estimators._tree_columns import TreeColumns
+from fabula.estimators._tree_aims import aim_named, settings_of
+from fabula.estimators._tree_columns import ExtendedBlocks, TreeColumns
 from fabula.estimators._tree_fitting import (
-    Settings,
+    TreeShapeFound,
     default_family,
     fit_tree,
     learn_shape,
     pooled_banks,
+    prior_of,
 )
+from fabula.estimators._tree_privacy import fit_privately
+from fabula.estimators._tree_public import forget_the_rows, stated_bounds, steps_of
 from fabula.families.product import Product
+from fabula.learning.em import Report, expectation_maximisation
 from fabula.persistence.registry import storable
 
 __all__ = ["LatentTreeModel"]
 
 _MISSING = ("auto", "ignore", "value")
+# Passes of EM over a file, after its sample has been learned from.
+_PASSES_OVER_FILE = 4
 
 
 @storable("estimator/latent_tree_model")
-class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
+class LatentTreeModel(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, TreeColumns, TargetQuestions
+):
     """A hidden state behind every column, joined in the tree that holds most of the dependence.
 
     It describes how the columns of a table hang together, whatever their kinds, and answers every
@@ -43,9 +56,16 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
     ----------
     n_states : int or "auto"
         H, the states of every hidden variable. "auto" splits states for as long as rows that were
-        held out become more probable, within ``max_time``.
+        held out become more probable, within ``max_time``; see ``aim`` for the other way.
+    aim : {"density", "likeness"}
+        What rows are to be learned for. "density": that new rows are probable, hence few states
+        and much smoothing, with everything chosen on rows that are held out. "likeness": that
+        draws are hard to tell from the rows, hence a state for every 160 rows (up to 128) and
+        little smoothing, which costs some likelihood of new rows. Settings that are None are set
+        accordingly.
     n_bins : int, optional
-        About how many bins a column of numbers is cut into; by default by the number of rows.
+        About how many bins a column of numbers is cut into; by default 100 for likeness, and by
+        the number of rows for density.
     families : "auto", name, or mapping of column to name
         As in `NaiveBayes`; "auto" cuts numbers into bins.
     kinds : mapping of column to kind, optional
@@ -55,27 +75,39 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
         "value" makes whether a cell is missing a column of its own beside it, so that this may
         depend on all else, and draws have cells missing as the rows had. "auto" takes "value" for
         the columns in which the other columns tell which cells are missing.
-    smoothing : float
+    smoothing : float, optional
         Pseudo-observations of every state: transitions spread evenly, categories as in the whole
-        table.
-    nearness : float
+        table. By default .3 for density and .05 for likeness.
+    nearness : float, optional
         Pseudo-observations that spread the bins of a state over their neighbours, at every scale.
-    joining : float or "auto"
+        By default 1 for density and .3 for likeness.
+    joining : float or "auto", optional
         Columns that share at least so many nats with the one they hang on share its hidden
         variable, too; 0 makes a mixture, infinity gives every column a variable of its own.
         "auto" tries 0.15, 0.3 and infinity with few states, and takes what does best on rows that
-        were held out.
-    max_passes : int
-        Passes over the rows with the final number of states, at most.
+        were held out. By default "auto" for density and infinity for likeness.
+    max_passes : int, optional
+        Passes over the rows with the final number of states, at most; by default 30 for density
+        and 60 for likeness.
     max_time : float
         Seconds after which "auto" adds no further states and passes end; every number of states
         on the way to one that was asked for gets one pass at least.
     batch : int, optional
         Rows of one step of stepwise EM; by default a twentieth, from 256 to 4,096.
-    validation : float
-        Share of the rows that is held out to judge progress; they take part in the last step.
+    validation : float, optional
+        Share of the rows that is held out to judge progress; they take part in the last step. By
+        default a tenth for density and none for likeness.
     n_init : int
         Number of climbs, of which the best on held-out rows is kept.
+    privacy : (float, float), optional
+        ε and δ of differential privacy: the tree is then made of noisy counts of values and pairs,
+        with one state for each group of values, and everything about how states are learned is of
+        no account but ``n_states``, then the most groups of a column. Names, kinds, decimals and
+        levels of columns, and values of constant ones, are taken as public. See
+        `docs <synthetic_tables.html>`_.
+    bounds : mapping of column to (low, high), optional
+        With ``privacy``: between which ends the numbers of a column lie, where that is known from
+        elsewhere; values beyond are cut off. Other ends are found with noise.
     random_state : int, Generator, RandomState or None
 
     Attributes
@@ -92,6 +124,9 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
         Mean log density of the held-out rows, in nats; NaN where none were held out.
     story_, report_
         The fitted `LatentTree`, and how the climb went.
+    privacy_ : dict or None
+        What was promised and spent: ``epsilon``, ``delta``, ``rho``, the ``unit`` that is
+        protected, and sensitivity and noise of every release.
 
     References
     ----------
@@ -116,21 +151,25 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
         self,
         n_states: int | str = "auto",
         *,
+        aim: str = "density",
         n_bins: int | None = None,
         families: str | Mapping[Any, str] = "auto",
         kinds: Mapping[Any, str] | None = None,
         missing: str = "auto",
-        smoothing: float = 0.3,
-        nearness: float = 1.0,
-        joining: float | str = "auto",
-        max_passes: int = 30,
+        smoothing: float | None = None,
+        nearness: float | None = None,
+        joining: float | str | None = None,
+        max_passes: int | None = None,
         max_time: float = 60.0,
         batch: int | None = None,
-        validation: float = 0.1,
+        validation: float | None = None,
         n_init: int = 1,
+        privacy: tuple[float, float] | None = None,
+        bounds: Mapping[Any, tuple[Any, Any]] | None = None,
         random_state: Any = None,
     ):
         self.n_states = n_states
+        self.aim = aim
         self.n_bins = n_bins
         self.families = families
         self.kinds = kinds
@@ -143,6 +182,8 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
         self.batch = batch
         self.validation = validation
         self.n_init = n_init
+        self.privacy = privacy
+        self.bounds = bounds
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
@@ -175,8 +216,68 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
         rng = generator_of(self.random_state)
         if y is not None:
             self.classes_, codes = read_target(y, int(x.shape[0]))
-            x = self._add_target(x, y, codes)
-        x = self._add_indicators(x, weights)
+            x = self._add_target(x, getattr(y, "name", None), codes)
+        self.privacy_: dict[str, Any] | None = None
+        if self.privacy is not None:
+            return self._fit_privately(x, sample_weight)
+        self._learn(self._add_indicators(x, weights), weights, rng)
+        return self
+
+    def fit_file(self, path: Any, target: str | None = None, *, block_rows: int = 65_536) -> Self:
+        """Learn from a CSV or Parquet file that may be larger than memory, block by block.
+
+        The tree, its bins and its states are learned from a sample of 50,000 rows; then all rows
+        have their say in a few passes of EM over the file.
+
+        Parameters
+        ----------
+        path : path
+        target : str, optional
+            Column with the classes, which may be empty.
+        block_rows : int
+            Rows that are read at a time.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        UsageError
+            There is no such file or column, or ``privacy`` is asked for.
+        DataError
+            A line or a cell cannot be used.
+        """
+        self._check_parameters()
+        if self.privacy is not None:
+            raise UsageError("privacy does not go with fit_file: read the table, and fit to that.")
+        self._extras_reset()
+        self.privacy_ = None
+        scan, encoding, classes = open_table(path, target, self.kinds, block_rows)
+        adopt_encoding(self, encoding)
+        rng = generator_of(self.random_state)
+        codes = None
+        if classes is not None:
+            self.classes_, codes = classes
+        blocks = FileBlocks(scan, encoding, block_rows, target, codes)
+        x, known = sample_rows(blocks, ROWS_TO_SAMPLE, rng)
+        self._refuse_text(x)
+        if known is not None:
+            x = self._add_target(x, target, known)
+        prior = self._learn(self._add_indicators(x, None), None, rng)
+        if scan.n_rows > len(x):
+            every = ExtendedBlocks(blocks, self._extended)
+            n_passes = min(_PASSES_OVER_FILE, settings_of(self, len(x)).max_passes)
+            story, report = expectation_maximisation(
+                self.story_, every, prior=prior, max_iter=n_passes, tol=1e-4
+            )
+            # To the number of passes that was set beforehand, EM has done what it was to do.
+            self.story_, self.report_ = story, replace(report, converged=True)
+            self._refresh()
+        return self
+
+    def _learn(self, x: Any, weights: FloatArray | None, rng: np.random.Generator) -> Any:
+        """The tree, its bins and its states, from rows with all columns; returns the prior."""
         fields = self.columns_.fields
         names = choose_families(fields, x, None, _no_shares)
         auto = [default_family(field) for field in fields]
@@ -184,16 +285,48 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
             wanted = choose_families(fields, x, self.families, _no_shares)
             auto = [a if w == n else w for a, w, n in zip(auto, wanted, names, strict=True)]  # type: ignore[misc]
         self.families_ = family_names(fields, auto)
-        banks = pooled_banks(x, fields, auto, weights, self.n_bins)
+        n_bins = aim_named(self.aim).n_bins if self.n_bins is None else int(self.n_bins)
+        banks = pooled_banks(x, fields, auto, weights, n_bins)
         everything = Product(banks, tuple((j,) for j in range(len(banks))))
         refuse_impossible_cells(everything, x, [field.column for field in fields])
         shape = learn_shape(x, fields, weights, rng)
-        fitted = fit_tree(x, shape, banks, self._settings(), weights, rng)
+        settings = settings_of(self, len(x))
+        fitted = fit_tree(x, shape, banks, settings, weights, rng)
         self.story_ = fitted.story
         self.report_ = fitted.report
         self.held_out_score_ = fitted.held_out
         self.n_iter_ = fitted.report.n_iterations
         self._name_tree(shape)
+        self._refresh()
+        return prior_of(banks, self.story_.n_states, settings)
+
+    def _fit_privately(self, x: FloatArray, sample_weight: Any) -> Self:
+        """The same from noisy counts; nothing else of the rows is kept."""
+        if sample_weight is not None:
+            raise UsageError(
+                "sample_weight does not go with privacy: one row must count for one row."
+            )
+        assert self.privacy is not None
+        if self.missing == "value":  # which cells are missing tells of rows, so "auto" may not look
+            x = self._add_indicators(x, None)
+        fields = self.columns_.fields
+        stated, steps = stated_bounds(self, self.bounds), steps_of(self)
+        most = None if isinstance(self.n_states, str) else int(self.n_states)
+        smoothing = settings_of(self, len(x)).smoothing
+        began = time.perf_counter()
+        found = fit_privately(
+            x, fields, self.privacy, stated, steps, most_codes=most, smoothing=smoothing
+        )
+        self.families_ = family_names(
+            fields, ["categorical" if f.n_levels else "bins" for f in fields]
+        )
+        self.story_ = found.story
+        self.privacy_ = found.spending
+        self.report_ = Report((), True, "converged", 0, time.perf_counter() - began)
+        self.held_out_score_ = math.nan
+        self.n_iter_ = 0
+        self._name_tree(TreeShapeFound(found.columns, found.parents, found.strengths))
+        forget_the_rows(self, found.bounds)
         self._refresh()
         return self
 
@@ -207,6 +340,10 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
         states = self.story_.state_posteriors(x, nodes)[1]
         return np.asarray(states.reshape(len(x), -1))
 
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.story_.n_nodes * self.story_.n_states)
+
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log density of the rows, in nats; ``y`` is ignored."""
         return float(np.average(self.score_samples(X), weights=sample_weight))
@@ -214,35 +351,30 @@ class LatentTreeModel(TreeColumns, TargetQuestions, DensityMixin):
     def _refresh(self) -> None:
         self.n_states_ = self.story_.n_states
 
-    def _settings(self) -> Settings:
-        return Settings(
-            n_states=None if isinstance(self.n_states, str) else int(self.n_states),
-            smoothing=float(self.smoothing),
-            nearness=float(self.nearness),
-            joining=None if self.joining == "auto" else float(self.joining),
-            max_passes=int(self.max_passes),
-            max_time=float(self.max_time),
-            batch=None if self.batch is None else int(self.batch),
-            validation=float(self.validation),
-            n_init=int(self.n_init),
-        )
-
     def _check_parameters(self) -> None:
         for name in ("n_states", "max_passes", "n_init", "batch", "n_bins"):
             value = getattr(self, name)
             if (name == "n_states" and value == "auto") or (
-                value is None and name in ("batch", "n_bins")
+                value is None and name in ("max_passes", "batch", "n_bins")
             ):
                 continue
             if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
                 raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}.")
         for name in ("smoothing", "nearness", "joining", "max_time"):
             value = getattr(self, name)
-            if name == "joining" and value == "auto":
+            if (name == "joining" and value == "auto") or (value is None and name != "max_time"):
                 continue
             if not isinstance(value, int | float | np.number) or not value >= 0:
                 raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
-        if not isinstance(self.validation, int | float) or not 0 <= self.validation < 1:
+        if self.bounds is not None and self.privacy is None:
+            raise UsageError("bounds are for a fit with privacy; without it, rows tell them.")
+        if self.privacy is not None and (
+            not isinstance(self.privacy, tuple | list) or len(self.privacy) != 2
+        ):
+            raise UsageError(f"privacy must be (epsilon, delta), not {self.privacy!r}.")
+        aim_named(self.aim)
+        share = 0.0 if self.validation is None else self.validation
+        if not isinstance(share, int | float) or not 0 <= share < 1:
             raise UsageError(
                 f"validation must be a share from 0 to below 1, not {self.validation!r}."
             )

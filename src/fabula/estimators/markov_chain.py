@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time as clock
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,9 +12,10 @@ from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError, UsageError
 from fabula.estimators._questions import generator_of
-from fabula.estimators._sequence_form import Reading, SequenceForm
+from fabula.estimators._sequence_form import SequenceForm
 from fabula.estimators._sequences import whole_number
-from fabula.estimators._symbol_questions import SymbolQuestions, bits, listed
+from fabula.estimators._symbol_form import LearnsSymbols
+from fabula.estimators._symbol_questions import bits, listed
 from fabula.learning.em import Report
 from fabula.persistence.registry import storable
 from fabula.structures.markov_chain import MarkovChain as Chain
@@ -29,7 +29,7 @@ _HELD_OUT = 0.1
 
 
 @storable("estimator/markov_chain")
-class MarkovChain(SymbolQuestions, DensityMixin):
+class MarkovChain(LearnsSymbols, DensityMixin):
     """Symbols of a sequence, each of which depends on a few before it.
 
     Contexts that were seldom or never seen borrow from shorter ones.
@@ -52,7 +52,8 @@ class MarkovChain(SymbolQuestions, DensityMixin):
         All symbols there are; those that occur by default.
     concentration : float, optional
         With "dirichlet": the weight of shorter contexts, in observations. By default that of the
-        greatest evidence, one for each length of n-grams.
+        greatest evidence, one for each length of n-grams; inside a `GenerativeClassifier` that of
+        the sequences of all classes together.
     max_order : int
         The highest order that "auto" considers.
     sequence, time : column name, optional
@@ -115,9 +116,6 @@ class MarkovChain(SymbolQuestions, DensityMixin):
         self.time = time
         self.random_state = random_state
 
-    def _array_kind(self) -> str:
-        return "category"
-
     # Learning -----------------------------------------------------------------------------------
 
     def fit(self, X: Any, lengths: Any = None, *, sample_weight: Any = None, y: Any = None) -> Self:
@@ -161,16 +159,37 @@ class MarkovChain(SymbolQuestions, DensityMixin):
         self.report_ = Report((), True, "closed form", 1, clock.perf_counter() - began)
         return self
 
+    def _shared_by_classes(
+        self, form: SequenceForm, sequences: Sequences, weights: FloatArray | None
+    ) -> dict[str, Any]:
+        """With "dirichlet", also the concentrations, which a class of few sequences hardly shows.
+
+        Nor could chains be compared fairly that trust what they counted to different degrees.
+        """
+        shared = super()._shared_by_classes(form, sequences, weights)
+        if self.smoothing == "dirichlet" and self.concentration is None:
+            self._check_parameters()
+            x = as_codes(sequences, int(form.columns.levels[0]))
+            order = self.max_order if self.order == "auto" else int(self.order)
+            ends = True if self.ends == "auto" else bool(self.ends)
+            learned = Chain.learn(
+                x, int(form.columns.levels[0]), order,
+                ends=ends, smoothing="dirichlet", weights=weights,
+            )  # fmt: skip
+            shared["_shared_concentrations"] = learned.concentrations
+        return shared
+
     def _learn(
         self, sequences: Sequences, weights: FloatArray | None, order: int, ends: bool
     ) -> Chain:
+        alphas = getattr(self, "_shared_concentrations", None)
         chain = Chain.learn(
             sequences,
             self._n_symbols,
             order,
             ends=ends,
             smoothing=self.smoothing,
-            concentration=self.concentration,
+            concentration=self.concentration if alphas is None else alphas[: order + 1],
             weights=weights,
         )
         _ = chain.shares  # weights that smoothing cannot take are found out here
@@ -206,37 +225,6 @@ class MarkovChain(SymbolQuestions, DensityMixin):
     def _refresh(self) -> None:
         """Nothing beside the story depends on it."""
 
-    def _learn_form(
-        self, X: Any, lengths: Any = None, left_out: tuple[Any, ...] = ()
-    ) -> tuple[SequenceForm, Reading]:
-        form, reading = super()._learn_form(listed(X), lengths, left_out)
-        if self.alphabet is not None:
-            if not form.symbols:
-                raise UsageError("alphabet goes with texts and lists of symbols, not with numbers.")
-            symbols = tuple(self.alphabet)
-            form = replace(form, symbols=symbols, n_levels=(len(symbols),))
-            reading = form.read(listed(X), lengths)
-        fields = form.columns.fields
-        if len(fields) != 1 or fields[0].kind not in ("category", "boolean"):
-            raise DataError(
-                "A Markov chain takes one symbol a step, but these steps have "
-                f"{len(fields)} column{'s' * (len(fields) != 1)} "
-                f"({', '.join(field.kind for field in fields)}). Leave one column of categories."
-            )
-        return form, reading
-
-    def _check_symbols(self, sequences: Sequences) -> None:
-        if not sequences.n_steps:
-            raise DataError("The sequences have no symbols at all: nothing can be learned.")
-        unknown = np.flatnonzero(sequences.steps == self._n_symbols)
-        if len(unknown) and self.alphabet is not None:
-            which = int(np.searchsorted(sequences.offsets, unknown[0], side="right"))
-            step = int(unknown[0] - sequences.offsets[which - 1]) + 1
-            raise DataError(
-                f"Sequence {which}, step {step} (counting from 1) holds a symbol that is not in "
-                "alphabet: add it there, or remove it."
-            )
-
     def _check_parameters(self) -> None:
         if not (isinstance(self.order, str) and self.order == "auto"):
             whole_number("order", self.order, 0)
@@ -253,16 +241,7 @@ class MarkovChain(SymbolQuestions, DensityMixin):
                 raise UsageError("concentration goes with smoothing='dirichlet' only.")
             if not isinstance(alpha, int | float | np.number) or not 0 < alpha < np.inf:
                 raise UsageError(f"concentration must be a positive number, not {alpha!r}.")
-        if self.alphabet is not None:
-            try:
-                symbols = list(self.alphabet)
-                repeated = len(set(symbols)) < len(symbols)
-            except TypeError:
-                raise UsageError(
-                    f"alphabet must be a text or a list of symbols, not {self.alphabet!r}."
-                ) from None
-            if repeated or not symbols:
-                raise UsageError("alphabet must hold at least one symbol, and none twice.")
+        self._check_alphabet()
 
 
 def _cut_last(sequences: Sequences) -> tuple[Sequences, Sequences]:

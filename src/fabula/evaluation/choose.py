@@ -88,8 +88,10 @@ def choose_model(
 
     Without a target, mixtures of 1, 2, 3, 4, 6, 8, … components are climbed until held-out rows
     become no more probable: of normals with several kinds of covariance where all columns are
-    continuous, of independent columns of any kind otherwise. The smallest model within one
-    standard error of the best is taken. With a target, the storytellers of `fabula.compare` are
+    continuous, of independent columns of any kind otherwise. Tables with columns of other kinds
+    are also told to a latent tree, which has a quarter of a minute for the comparison, and half a
+    minute for the fit if it is chosen. The smallest model within one standard error of the best is
+    taken. With a target, the storytellers of `fabula.compare` are
     compared, and its verdict is followed.
 
     Parameters

@@ -13,12 +13,14 @@ from fabula.core.errors import UsageError
 from fabula.estimators import (
     GaussianMixture,
     GenerativeClassifier,
+    LatentTreeModel,
     LinearDiscriminantAnalysis,
     MixtureModel,
     NaiveBayes,
     QuadraticDiscriminantAnalysis,
 )
 from fabula.estimators._questions import ClassQuestions
+from fabula.estimators._target_questions import TargetQuestions
 from fabula.evaluation.dividers import Divider, why_not
 from fabula.evaluation.problems import Problem
 from fabula.evaluation.results import Result
@@ -30,6 +32,8 @@ Kind = Literal["storyteller", "divider"]
 # A mixture needs about so many rows of the smallest class for each component it has there.
 _ROWS_PER_COMPONENT = 10
 _COLUMNS_FOR_FACTORS = 10
+_ONLY_IF_NAMED = "latent_tree"
+_SECONDS_OF_TREE = 10.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,12 @@ def _mixture(problem: Problem, seed: int) -> Any:
     return GenerativeClassifier(MixtureModel(components, random_state=seed))
 
 
+def _latent_tree(problem: Problem, seed: int) -> Any:
+    if any(field.kind == "text" for field in problem.fields):
+        return "words are no columns of a tree"
+    return LatentTreeModel(max_time=_SECONDS_OF_TREE, random_state=seed)
+
+
 def _divider(kind: Any) -> Callable[[Problem, int], Any]:
     def make(problem: Problem, seed: int) -> Any:
         refused = why_not(kind, problem.fields, len(problem.labelled))
@@ -120,6 +130,7 @@ _ENTRIES: dict[str, _Entry] = {
     "gaussian_mixture": _Entry("normal mixture per class", "storyteller", 4.0, _normal_mixture),
     "factors": _Entry("factor analysis per class", "storyteller", 3.5, _factors),
     "mixture": _Entry("mixture per class", "storyteller", 4.5, _mixture),
+    "latent_tree": _Entry("latent tree", "storyteller", 5.5, _latent_tree),
     "logistic": _Entry("logistic regression", "divider", 2.5, _divider("logistic")),
     "quadratic": _Entry("quadratic logistic regression", "divider", 3.2, _divider("quadratic")),
     "svm": _Entry("SVM", "divider", 5.0, _divider("svm")),
@@ -138,7 +149,8 @@ def choose_contestants(
     Parameters
     ----------
     models : None, iterable of names or estimators, or mapping of name to either
-        None is every model in `MODEL_NAMES`, but those that the table rules out.
+        None is every model in `MODEL_NAMES`, but those that the table rules out, and "latent_tree",
+        which takes seconds in every fold.
     problem : Problem
     seed : int
         Random state of the models that are made here.
@@ -146,7 +158,9 @@ def choose_contestants(
     if models is None:
         numeric = _not_numeric(problem) is None
         asked: list[tuple[str | None, Any]] = [
-            (None, code) for code in _ENTRIES if not (numeric and code == "mixture")
+            (None, code)
+            for code in _ENTRIES
+            if code != _ONLY_IF_NAMED and not (numeric and code == "mixture")
         ]
     else:
         asked = _asked(models)
@@ -196,7 +210,7 @@ def _other(name: str | None, model: Any) -> Contestant:
             f"{model!r} is no model: give a classifier object, or one of {', '.join(MODEL_NAMES)}."
         )
     inner = getattr(model, "estimator", None)
-    tells = isinstance(model, ClassQuestions) or isinstance(inner, ClassQuestions)
+    tells = any(isinstance(m, ClassQuestions | TargetQuestions) for m in (model, inner))
     code, complexity = _recognise(model)
     return Contestant(
         name or type(model).__name__,

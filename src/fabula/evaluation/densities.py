@@ -1,4 +1,4 @@
-"""Which mixture tells a table best, when rows are held out."""
+"""Which mixture, or latent tree, tells a table best, when rows are held out."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ import numpy as np
 from sklearn.base import clone
 
 from fabula.core.errors import DataError
-from fabula.estimators import GaussianMixture, MixtureModel
+from fabula.estimators import GaussianMixture, LatentTreeModel, MixtureModel
+from fabula.estimators._families import choose_families
 from fabula.estimators._table import TableEstimator, take_rows
 from fabula.evaluation.differences import paired_difference
 from fabula.evaluation.predictions import Floats
 from fabula.evaluation.results import Result
 from fabula.evaluation.rounds import few_threads
 from fabula.evaluation.verdict import Reason
+from fabula.families.bins import Bins
 from fabula.tables.encoding import TableEncoding
 
 __all__ = ["Candidate", "Tried", "choose_density"]
@@ -29,6 +31,9 @@ _PATIENCE = 2
 _ROWS_PER_COMPONENT = 5
 _ROWS_FOR_FOLDS = 5_000
 _FOLDS = 5
+# Seconds in which a latent tree may learn: while it is compared, over all folds, and at last.
+_SECONDS_OF_TREE = 15.0
+_SECONDS_OF_FIT = 30.0
 
 _WORDS = {
     "full": "a full covariance each",
@@ -46,6 +51,7 @@ class Candidate(Result):
     ----------
     name : str
     n_components : int
+        Of a latent tree the states of each hidden variable, at the last fit.
     log_density : float
         Mean log density of held-out rows, nats.
     n_parameters : int
@@ -99,11 +105,15 @@ def choose_density(
     tried: list[Tried] = []
     for name, make in _kinds(rows, encoding, seed):
         tried += _climb(name, make, rows, splits, encoding, deadline, on_progress)
+    if _suits_a_tree(rows, encoding) and time.perf_counter() < deadline:
+        tried.append(_tree(rows, splits, encoding, deadline, seed))
+        if on_progress is not None:
+            on_progress(tried[-1].candidate.name, len(_LADDER), len(_LADDER))
     usable = [t for t in tried if t.candidate.failure is None]
     if not usable:
         failures = "; ".join(f"{t.candidate.name}: {t.candidate.failure}" for t in tried)
         raise DataError(f"No model could be fitted to this table. {failures}")
-    best = max(usable, key=lambda t: t.candidate.log_density)
+    best = max(usable, key=_density)
     chosen = min(
         (t for t in usable if _within_one_error(t, best)),
         key=lambda t: (t.candidate.n_parameters, -t.candidate.log_density),
@@ -121,7 +131,8 @@ def _kinds(
     if sparse or not kinds <= {"continuous", "date"}:
         # A normal density on a column of counts or codes could be as high as it is narrow, which
         # no probability of a count can answer: the two are not compared.
-        yield "mixture", lambda k: MixtureModel(k, random_state=seed)
+        families = _comparable_families(X, encoding)
+        yield "mixture", lambda k: MixtureModel(k, families=families, random_state=seed)
         return
     d = int(X.shape[1]) if encoding is None else len(encoding.fields)
     types = ["diag"] if d == 1 else ["diag", "tied", "full"]
@@ -134,6 +145,57 @@ def _kinds(
             return GaussianMixture(k, covariance_type=kind, random_state=seed, **factors)
 
         yield covariance_type, make
+
+
+def _suits_a_tree(X: Any, encoding: TableEncoding | None) -> bool:
+    """Whether there are columns of several kinds, or of categories, to join."""
+    if encoding is None or encoding.is_sparse or len(encoding.fields) < 2:
+        return False
+    return not {field.kind for field in encoding.fields} <= {"continuous", "date"}
+
+
+def _comparable_families(X: Any, encoding: TableEncoding | None) -> Any:
+    """Families under which densities of a mixture and of a tree mean the same.
+
+    Where the bins of a tree have cells for single values, which have a probability and no density,
+    the mixture has bins as well.
+    """
+    if not _suits_a_tree(X, encoding):
+        return "auto"
+    assert encoding is not None
+    rows = encoding.encode(X)
+    spiked = [
+        field.column
+        for j, field in enumerate(encoding.fields)
+        if field.kind not in ("category", "boolean")
+        and len(Bins.learned(rows[:, [j]], precision=field.precision).columns[0].atoms)
+    ]
+    everyone = np.ones((len(rows), 1))
+    names = choose_families(
+        encoding.fields, rows, "auto", lambda chosen: everyone[chosen], hidden=True
+    )
+    found = {f.column: name for f, name in zip(encoding.fields, names, strict=True)}
+    if all(found[column] == "bins" for column in spiked):
+        return "auto"
+    return found | dict.fromkeys(spiked, "bins")
+
+
+def _tree(
+    rows: Any,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    encoding: TableEncoding | None,
+    deadline: float,
+    seed: int,
+) -> Tried:
+    """A latent tree, as large as it becomes in the time there is."""
+    left = deadline - time.perf_counter()
+    seconds = min(_SECONDS_OF_TREE, max(left, 1.0)) / len(splits)
+    # What a mixture does not tell, that a cell is missing, is left out of the comparison.
+    estimator = LatentTreeModel(missing="ignore", max_time=seconds, random_state=seed)
+    found = _try("tree", 0, estimator, rows, splits, encoding)
+    final_seconds = _SECONDS_OF_FIT if np.isinf(left) else max(left, 1.0)
+    final = LatentTreeModel(max_time=final_seconds, random_state=seed)
+    return Tried(found.candidate, final, found.scores)
 
 
 def _splits(n: int, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -182,7 +244,6 @@ def _try(
     splits: Sequence[tuple[np.ndarray, np.ndarray]],
     encoding: TableEncoding | None,
 ) -> Tried:
-    name = _describe(kind, n_components)
     scores = np.full(int(rows.shape[0]), np.nan)
     began = time.perf_counter()
     n_parameters, failure = 0, None
@@ -194,12 +255,15 @@ def _try(
                 model = _share(clone(estimator), encoding).fit(take_rows(rows, train))
                 scores[test] = model.score_samples(take_rows(rows, test))
                 n_parameters = model.n_parameters
+                if kind == "tree":
+                    n_components = model.n_states_
         except Exception as error:  # whatever a model raises is a result of the choice
             failure = f"{type(error).__name__}: {error}"
     told = ~np.isnan(scores)
     log_density = float(scores[told].mean()) if failure is None else np.nan
     if failure is None and not np.isfinite(log_density):
         failure = "it holds a row that it had not seen impossible"
+    name = _describe(kind, n_components)
     candidate = Candidate(
         name, n_components, log_density, n_parameters, time.perf_counter() - began, failure
     )
@@ -218,7 +282,17 @@ def _within_one_error(one: Tried, best: Tried) -> bool:
     return one is best or difference.mean <= difference.standard_error
 
 
+def _density(tried: Tried) -> float:
+    return tried.candidate.log_density
+
+
+def _is_tree(tried: Tried) -> bool:
+    return isinstance(tried.estimator, LatentTreeModel)
+
+
 def _describe(kind: str, n_components: int) -> str:
+    if kind == "tree":
+        return f"a latent tree of {n_components} states" if n_components else "a latent tree"
     how = f" with {_WORDS[kind]}" if kind in _WORDS else " of independent columns"
     if n_components == 1:
         return "one component" + how
@@ -244,9 +318,19 @@ def _reason(chosen: Tried, best: Tried, usable: Sequence[Tried], n_splits: int) 
         "n_components": mine.n_components,
         "n_models": len(usable),
     }
-    one = next((t for t in usable if t.candidate.n_components == 1), None)
-    if one is not None and mine.n_components > 1:
-        text += f" (one component: {one.candidate.log_density:.4g})"
+    others = []
+    trees = [t for t in usable if _is_tree(t)]
+    mixtures = [t for t in usable if not _is_tree(t)]
+    one = next((t for t in mixtures if t.candidate.n_components == 1), None)
+    if one is not None and chosen is not one:
+        others.append(f"one component: {one.candidate.log_density:.4g}")
         evidence["log_density_of_one"] = one.candidate.log_density
+    if trees and mixtures:
+        rival = max(trees if chosen in mixtures else mixtures, key=_density)
+        if rival is not best and rival is not one:
+            others.append(f"{rival.candidate.name}: {rival.candidate.log_density:.4g}")
+        evidence["log_density_of_rival"] = rival.candidate.log_density
+    if others:
+        text += f" ({'; '.join(others)})"
     how = "one split" if n_splits == 1 else f"{n_splits} folds"
     return Reason("held_out_density", f"{text}; {how}.", evidence)

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from fabula.core.arrays import FloatArray
 from fabula.estimators._held_out import log_posterior
 from fabula.estimators._questions import ClassQuestions
+from fabula.estimators._target_questions import TargetQuestions
 from fabula.estimators.calibrated import Calibrated, calibrate_each
 from fabula.evaluation.contestants import Contestant
 from fabula.evaluation.predictions import check_predictions
@@ -92,7 +93,8 @@ class Run:
 
     def hear_density(self, model: Any, X: Any, rows: np.ndarray, problem: Problem) -> None:
         """Take down how probable a storyteller holds each row with its class."""
-        if isinstance(model, ClassQuestions) and len(model.classes_) == len(problem.classes):
+        tells = isinstance(model, ClassQuestions | TargetQuestions)
+        if tells and len(model.classes_) == len(problem.classes):
             joint = model.predict_joint_log_proba(X)
             self.log_joint[rows] = joint[np.arange(len(rows)), problem.codes[rows]]
 
@@ -105,7 +107,7 @@ def few_threads(n_cells: int) -> Any:
 def uses_unlabelled(estimator: Any) -> bool:
     """Whether rows without a label teach the model something."""
     inner = estimator.estimator if isinstance(estimator, Calibrated) else estimator
-    return inner is None or isinstance(inner, ClassQuestions)
+    return inner is None or isinstance(inner, ClassQuestions | TargetQuestions)
 
 
 def calibration_folds(problem: Problem, cv: int, seed: int) -> Any:

@@ -36,6 +36,8 @@ __all__ = ["ColumnBins"]
 
 # A value that is so near to the lattice, in units of its precision, is on it.
 _ON_LATTICE = 1e-6
+# A density that leans less than this has its mode anywhere in the bin.
+_FLAT = 0.1
 
 
 @storable("family/column_bins")
@@ -251,6 +253,23 @@ class ColumnBins:
         if self.precision:
             low, high = low + 0.5 * self.precision, high - 0.5 * self.precision
         return np.clip(self.snapped(out), low, high)
+
+    @cached_property
+    def peaks(self) -> tuple[FloatArray, FloatArray]:
+        """Where the density of each cell is highest, (C,), and its logarithm there.
+
+        The middle of a bin stands for a density that hardly leans.
+        """
+        half = 0.5 * self.precision
+        left, right = self.edges[:-1] + half, self.edges[1:] - half
+        below, above = self.edges[0] - half, self.edges[-1] + half
+        if not half:  # an edge belongs to the bin on its right
+            right, below = np.nextafter(right, -np.inf), np.nextafter(below, -np.inf)
+            above = np.nextafter(above, np.inf)
+        inside = np.where(self.slopes > 0, right, left)
+        inside = np.where(np.abs(self.slopes) < _FLAT, 0.5 * (left + right), inside)
+        values = self.snapped(np.concatenate([[below], inside, [above], self.atoms]))
+        return values, self.log_density(values, np.arange(self.n_cells, dtype=np.int32))
 
     @cached_property
     def means(self) -> FloatArray:

@@ -213,7 +213,7 @@ class _Loop:
         self.most_steps = self.total = plan.max_epochs * self.steps_per_epoch
         self.steps_per_look = max(self.steps_per_epoch, -(-self.total // plan.looks))
         self.key = jax.random.key(plan.seed)
-        state = learner.start(jax.random.fold_in(self.key, 0))
+        state = jax.jit(learner.start)(jax.random.fold_in(self.key, 0))
         self.at: tuple[State, Any, Progress] = state, learner.learned(state), Progress()
         self._run_steps = jax.jit(partial(_run_steps, learner, batch_size))
         self._validate = jax.jit(learner.validate)
@@ -346,7 +346,8 @@ class _Loop:
     def _how_far(self, means: Mapping[str, float]) -> tuple[float, float, float]:
         progress = self.at[2]
         done = progress.step / self.total
-        return done, next(iter(means.values())), progress.seconds * (1 - done) / done
+        loss = means.get("loss", next(iter(means.values())))
+        return done, loss, progress.seconds * (1 - done) / done
 
     # Checkpoints ------------------------------------------------------------------------------
 
@@ -421,9 +422,10 @@ def _n_rows(data: Any) -> int:
     return int(jax.tree.leaves(data)[0].shape[0])
 
 
-def _all_finite(state: State) -> bool:
+@jax.jit
+def _all_finite(state: State) -> jax.Array:
     numbers = [a for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    return bool(jnp.all(jnp.stack([jnp.isfinite(a).all() for a in numbers])))
+    return jnp.all(jnp.stack([jnp.isfinite(a).all() for a in numbers]))
 
 
 def _say_that_it_diverged(progress: Progress) -> None:

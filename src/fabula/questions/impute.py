@@ -8,7 +8,9 @@ import numpy as np
 
 from fabula.core.arrays import FloatArray, Responsibilities, Rows
 from fabula.core.errors import UsageError
+from fabula.structures.latent_tree import LatentTree
 from fabula.structures.mixture import Mixture
+from fabula.structures.tree_modes import has_modes, most_probable_cells
 
 __all__ = ["impute"]
 
@@ -49,7 +51,13 @@ def impute(
     if how not in ("mean", "mode"):
         raise UsageError(f"how must be 'mean', 'mode' or 'draw', not {how!r}.")
     missing = np.isnan(x)
-    filled = x.astype(np.float64, copy=True)
+    filled: FloatArray = x.astype(np.float64, copy=True)
+    if isinstance(story, LatentTree):
+        wanted = range(x.shape[1]) if how == "mode" else (levels or {})
+        filled = most_probable_cells(
+            story, filled, [j for j in wanted if has_modes(story.emissions[j])]
+        )
+        missing &= np.isnan(filled)
     categories = {j: n for j, n in (levels or {}).items() if missing[:, j].any()}
     numbers = [j for j in np.flatnonzero(missing.any(axis=0)) if j not in categories]
     if numbers:

@@ -16,22 +16,27 @@ from fabula.families import (
     Categorical,
     Exponential,
     Gamma,
+    GroupedLevels,
     LogNormal,
     Multinomial,
     Poisson,
     Product,
     StudentTColumns,
 )
-from fabula.families.base import Family
+from fabula.families.base import Family, UnivariateColumns
 from fabula.families.mixed import Mixed
 from fabula.report.chains import describe_chain, describe_pairs
+from fabula.report.networks import describe_network
 from fabula.report.sentences import as_text, joined, number, percent, plural
 from fabula.report.texttable import plain_table
+from fabula.report.trees import describe_tree
 from fabula.structures.class_conditional import ClassConditional
 from fabula.structures.hidden_markov import HiddenMarkov
+from fabula.structures.latent_tree import LatentTree
 from fabula.structures.markov_chain import MarkovChain
 from fabula.structures.mixture import Mixture
 from fabula.structures.pair_hidden_markov import PairHiddenMarkov
+from fabula.structures.tree_algebra import told_by
 
 __all__ = ["describe_model", "name_model", "parameter_table", "story_to_dict"]
 
@@ -77,10 +82,14 @@ def describe_model(
     if notes.get("given"):
         lines.append(f"given {joined(notes['given'])}")
     story = model.story_
+    if isinstance(story, LatentTree):
+        return "\n".join([*lines, *_about_tree(model, names, target)])
     if hasattr(story, "log_weights"):
         weights = np.exp(story.log_weights)
         shares = [f"{name} {percent(p)}" for name, p in zip(names, weights, strict=True)]
         lines.append(f"{target}: {', '.join(shares[:40])}{', …' if len(shares) > 40 else ''}")
+    if hasattr(story, "network"):
+        return "\n".join([*lines, *describe_network(model)])
     if isinstance(story, PairHiddenMarkov):
         return "\n".join([*lines, *describe_pairs(model)])
     if _is_chain(getattr(story, "stories", [story])[0]):
@@ -88,6 +97,35 @@ def describe_model(
     if isinstance(story, HiddenMarkov) or not hasattr(model, "form_"):
         lines += ["", parameter_table(model, names)]
     return "\n".join(lines)
+
+
+def _about_tree(model: Any, names: Sequence[str], target: str) -> list[str]:
+    """A latent tree, and what the columns look like in all rows and in each class."""
+    story = model.story_
+    classes: list[str] = []
+    stories = [story]
+    if hasattr(model, "classes_"):
+        place = model.columns_.find(model.target_)[0]
+        possible = [k for k, share in enumerate(model.class_prior_) if share > 0][:_MOST_CLASSES]
+        classes = [names[k] for k in possible]
+        stories += [told_by(story, {place: float(k)})[0] for k in possible]
+    lines = []
+    if classes:
+        shares = zip(names, model.class_prior_, strict=True)
+        lines.append(f"{target}: {', '.join(f'{name} {percent(p)}' for name, p in shares)}")
+    lines += describe_tree(model)
+    rows: list[list[object]] = []
+    hidden = [*getattr(model, "indicators_", ()), getattr(model, "target_", None)]
+    fields = [(j, f) for j, f in enumerate(model.columns_.fields) if f.column not in hidden]
+    for j, field in fields[:_MOST_COLUMNS]:
+        levels = _levels(model, field)
+        cells = [_cell(each.marginal([j]), 0, 0, levels, field.kind == "date") for each in stories]
+        rows.append([field.name, field.kind, *cells])
+    header = ["column", "kind", "all rows" if classes else "values", *classes]
+    lines += ["", plain_table(header, rows)]
+    if len(fields) > _MOST_COLUMNS:
+        lines.append(f"… and {len(fields) - _MOST_COLUMNS:,} columns more; --json shows all.")
+    return lines
 
 
 def _is_chain(story: Any) -> bool:
@@ -188,6 +226,11 @@ def _parts(story: Any, member: int) -> list[tuple[float, Family, int]]:
     """The families that a class is mixed of: weight, bank, member of the bank."""
     if isinstance(story, Mixture):
         return [(1.0, story.family, member)]
+    if isinstance(story, LatentTree):  # of one column
+        (bank,) = story.emissions
+        if isinstance(bank, Bins):
+            return [(1.0, Bins(story.root[None] @ bank.probabilities, bank.columns), 0)]
+        return [(float(weight), bank, k) for k, weight in enumerate(story.root)]
     if isinstance(story, HiddenMarkov) and isinstance(story.emission, Mixed):
         mixed = story.emission
         weights = np.exp(mixed.log_weights[member])
@@ -269,9 +312,13 @@ def _dense_moments(family: Any, k: int, j: int) -> tuple[float, float]:
 def _shares(story: Any, member: int, column: int) -> FloatArray:
     """Probability (C,) of each level of a category in one class."""
     total: FloatArray | float = 0.0
+    if isinstance(story, LatentTree):
+        (levelled,) = story.emissions
+        if isinstance(levelled, UnivariateColumns):
+            return np.asarray(story.root @ levelled.level_probabilities(0))
     for weight, family, k in _parts(story, member):
         part = family.univariate_part(column)
-        if part is not None and isinstance(part[0], Bernoulli | Categorical):
+        if part is not None and isinstance(part[0], Bernoulli | Categorical | GroupedLevels):
             bank, place = part
             total = total + weight * np.asarray(bank.level_probabilities(place)[k])
     if isinstance(total, float):

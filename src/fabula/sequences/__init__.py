@@ -14,7 +14,7 @@ from fabula.sequences.fasta import (
     write_fastq,
 )
 from fabula.sequences.rotation import Rotation, best_rotation, rotate, rotate_to
-from fabula.sequences.sound import read_wav, sound_features
+from fabula.sequences.sound import normalised_together, read_wav, sound_features
 from fabula.sequences.sound_folder import SoundFolder, read_sound_folder
 from fabula.sequences.text import read_lines, read_text
 
@@ -29,6 +29,7 @@ __all__ = [
     "SoundFolder",
     "alphabet_named",
     "best_rotation",
+    "normalised_together",
     "read_fasta",
     "read_fastq",
     "read_lines",

@@ -1,108 +1,30 @@
-"""Sound as sequences: mel-frequency cepstral coefficients of short frames, from WAV files."""
+"""Sound as sequences: mel-frequency cepstral coefficients of short frames."""
 
 from __future__ import annotations
 
 import os
-import struct
-from pathlib import Path
-from typing import Any, BinaryIO
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from fabula.core.arrays import FloatArray
-from fabula.core.errors import DataError, FileFormatError, UsageError
-from fabula.sequences.sources import unreadable
+from fabula.core.errors import DataError, UsageError
+from fabula.sequences.wav import read_wav
 
-__all__ = ["read_wav", "sound_features"]
+__all__ = ["normalised_together", "read_wav", "sound_features"]
 
-_INSTALL = 'pip install "fabula[sound]"'
-# Sizes that programs write which do not know yet how long the sound will be.
-_OPEN_SIZES = (0, 0x7FFFFFFF, 0xFFFFFFFF)
-
-
-def read_wav(path: str | os.PathLike[str]) -> tuple[FloatArray, int]:
-    """Samples of a sound file, and how many there are in a second.
-
-    Parameters
-    ----------
-    path
-        WAV; FLAC, OGG and AIFF are read too.
-
-    Returns
-    -------
-    samples : (n,) array
-        From -1 to 1; the mean of the channels where there are several.
-    rate : int
-        Hertz.
-
-    Raises
-    ------
-    UsageError
-        There is no such file, or the package soundfile is not installed.
-    DataError
-        There are no samples, or samples that are no numbers.
-    FileFormatError
-        It is no sound file, or it is cut; the message says how many bytes there should be.
-    """
-    try:
-        import soundfile
-    except ModuleNotFoundError:
-        raise UsageError(f"Sound is read with soundfile: {_INSTALL}.") from None
-    name = os.fspath(path)
-    try:
-        with Path(path).open("rb") as stream:
-            _check_whole(stream, name)
-            stream.seek(0)
-            samples, rate = soundfile.read(stream, dtype="float64", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise FileFormatError(
-            f"{name} is no sound file that can be read: {error.error_string.rstrip('. ')}. "
-            "Expected WAV."
-        ) from None
-    except OSError as error:
-        raise unreadable(name, error) from None
-    if not len(samples):
-        raise DataError(f"{name} holds no samples: expected a sound of some length.")
-    if not np.isfinite(samples).all():
-        at = int(np.flatnonzero(~np.isfinite(samples).all(axis=1))[0])
-        raise DataError(f"{name}: sample {at + 1:,} is no finite number.")
-    return samples.mean(axis=1), int(rate)
-
-
-def _check_whole(stream: BinaryIO, name: str) -> None:
-    """Whether a WAV has the bytes its header promises: the library reads what there is."""
-    size = stream.seek(0, os.SEEK_END)
-    if not size:
-        raise DataError(f"{name} is empty: expected a WAV file.")
-    stream.seek(0)
-    head = stream.read(12)
-    if head[:4] not in (b"RIFF", b"RIFX"):
-        return  # another format, or none: the library knows
-    order = "<" if head[:4] == b"RIFF" else ">"
-    if len(head) < 12 or head[8:] != b"WAVE":
-        raise FileFormatError(f"{name} is no WAV file, or it is cut in its first 12 bytes.")
-    place, seen = 12, set()
-    while place < size:
-        stream.seek(place)
-        part = stream.read(8)
-        if len(part) < 8:
-            break
-        kind, length = part[:4], struct.unpack(order + "I", part[4:])[0]
-        seen.add(kind)
-        if length not in _OPEN_SIZES and place + 8 + length > size:
-            raise FileFormatError(
-                f"{name} is cut: its part {kind.decode('latin-1')!r} at byte {place + 1:,} needs "
-                f"{place + 8 + length:,} bytes, and the file has {size:,}. Fetch it again."
-            )
-        if kind == b"data":
-            break
-        place += 8 + length + length % 2  # parts begin at even places
-    missing = [part.decode().strip() for part in (b"fmt ", b"data") if part not in seen]
-    if missing:
-        raise FileFormatError(
-            f"{name} is cut: it ends after {size:,} bytes without its part "
-            f"{' and '.join(map(repr, missing))}. Fetch it again."
-        )
+# Below this share of full loudness there is nothing to hear, and logarithms would be endless.
+_SILENCE = 1e-12
+# Frames that are kept before and after what trim keeps: a word begins softly.
+_MARGIN = 3
+# A slope is that of the line through a frame and so many on each side.
+_REACH = 2
+# Columns that move less than this (silence) have no scale of their own.
+_STILL = 1e-9
+# Up to this share of half the rate a warp is a factor; above, a line that keeps the end in place.
+_WARPED_PART = 0.8
 
 
 def sound_features(
@@ -114,8 +36,12 @@ def sound_features(
     normalise: bool = True,
     frame: float = 0.025,
     step: float = 0.010,
-    n_bands: int = 26,
+    n_bands: int = 23,
+    lowest: float = 100.0,
+    highest: float | None = None,
+    warp: float = 1.0,
     dynamic_range: float = 50.0,
+    trim: float | None = 35.0,
     sample_rate: int | None = None,
 ) -> FloatArray:
     """Mel-frequency cepstral coefficients of the frames of a sound.
@@ -123,23 +49,33 @@ def sound_features(
     Parameters
     ----------
     sound : path or (n,) array
-        A file, or samples.
+        A WAV file, or samples.
     rate : int, optional
         Samples in a second, in hertz; only where ``sound`` is an array, and then needed.
     n_coefficients : int
-        Coefficients of a frame; the first is its loudness.
+        Coefficients of a frame; the first is its loudness. Ten or fewer tell words apart whoever
+        speaks; more tell voices.
     deltas : bool
         Add the slopes of the coefficients over five frames, and the slopes of these.
     normalise : bool
         Shift and scale each column to mean 0 and variance 1 over the sound, which takes away
-        what the channel and much of what the speaker adds.
+        what the channel and much of what the speaker adds. See also `normalised_together`.
     frame, step : float
         Length of a frame, and the time from one to the next, in seconds.
     n_bands : int
-        Mel bands from 0 hertz to half the rate.
+        Mel bands.
+    lowest, highest : float, optional
+        Where they begin and end, in hertz; by default they end at 95 % of half the rate.
+    warp : float
+        All bands lie higher by this factor (up to four fifths of half the rate; above, the line to
+        half the rate): 1.1 hears a speaker as if the vocal tract were a tenth longer. Recordings
+        that are learned from at several warps stand for more voices than there are.
     dynamic_range : float
         What is quieter than the loudest band of the sound by more than this, in decibels, counts
         as being that quiet: so quiet rooms and noisy ones sound alike between words.
+    trim : float, optional
+        Frames at the start and the end that are quieter than the loudest by more than this, in
+        decibels, are left out, but for three on each side. None keeps all.
     sample_rate : int, optional
         Resample to this many samples in a second first.
 
@@ -151,16 +87,24 @@ def sound_features(
     Raises
     ------
     UsageError
-        A parameter makes no sense, or the packages of the extra ``sound`` are not installed.
+        A parameter makes no sense.
     DataError
         The sound is shorter than a frame, or has samples that are no numbers.
     FileFormatError
-        It is no sound file.
+        It is no WAV file.
 
     References
     ----------
     Davis and Mermelstein (1980), IEEE Trans. Acoust. Speech Signal Process. 28:357; slopes as in
-    Furui (1986), ibid. 34:52.
+    Furui (1986), ibid. 34:52; warps as in Lee and Rose (1998), IEEE Trans. Speech Audio Process.
+    6:49, and for learning in Jaitly and Hinton (2013), ICML workshop on speech.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> t = np.arange(8000) / 8000
+    >>> sound_features(np.sin(2 * np.pi * 440 * t), 8000).shape
+    (101, 39)
     """
     name = "The sound"
     if isinstance(sound, str | os.PathLike):
@@ -170,36 +114,96 @@ def sound_features(
         samples, rate = read_wav(sound)
     else:
         samples, rate = _checked(sound, rate)
-    _check_options(n_coefficients, n_bands, frame, step, dynamic_range)
+    _check_options(n_coefficients, n_bands, frame, step, warp)
+    _check_decibels(dynamic_range, trim)
     if sample_rate is not None:
-        samples, rate = _resampled(samples, rate, sample_rate), sample_rate
+        samples, rate = _resampled(samples, rate, sample_rate), int(sample_rate)
     length, hop = round(frame * rate), max(round(step * rate), 1)
+    if length < 2:
+        raise UsageError(
+            f"A frame of {1000 * frame:g} ms has {length} samples at {rate:,} hertz: expected at "
+            "least 2. Take longer frames."
+        )
     if len(samples) < length:
         raise DataError(
             f"{name} lasts {1000 * len(samples) / rate:.1f} ms ({len(samples):,} samples): "
             f"expected at least one frame of {1000 * frame:g} ms."
         )
-    bands = _bands(samples, rate, n_bands, length, hop, dynamic_range)
-    rows = _cepstra(bands, n_coefficients)
+    bands = _bands(n_bands, lowest, highest, float(warp), rate, length)
+    energies = _spectra(samples, length, hop) @ bands.T
+    rows = _cepstra(energies, n_coefficients, dynamic_range)
     if deltas:
-        rows = _with_slopes(rows)
-    if normalise:
-        spread = rows.std(axis=0)
-        # A column that does not move (silence) has no scale of its own.
-        rows = (rows - rows.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
-    return np.ascontiguousarray(rows)
+        slopes = _slopes(rows)
+        rows = np.concatenate([rows, slopes, _slopes(slopes)], axis=1)
+    if trim is not None:
+        rows = rows[_loud_part(energies, trim)]
+    return _normalised(rows, rows) if normalise else np.ascontiguousarray(rows)
+
+
+def normalised_together(
+    features: Sequence[FloatArray], groups: Iterable[Any] | None = None
+) -> list[FloatArray]:
+    """Features with mean 0 and variance 1 over all sounds of a group, such as of one speaker.
+
+    One word says little about a voice: its vowels pull the mean. Over many words of a speaker the
+    mean is the voice and the room, and taking it away leaves the words. The classes of the sounds
+    have no part in it, so a new speaker's recordings can be treated alike once there are several.
+
+    Parameters
+    ----------
+    features : list of (T, d) arrays
+        Of `sound_features` with ``normalise=False``.
+    groups : list, optional
+        Who speaks, one entry for each sound; by default all belong together.
+
+    Returns
+    -------
+    list of (T, d) arrays
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> low, high = np.array([[0.0], [2.0]]), np.array([[4.0], [6.0]])
+    >>> [rows.ravel().round(2).tolist() for rows in normalised_together([low, high])]
+    [[-1.34, -0.45], [0.45, 1.34]]
+    """
+    found: list[FloatArray] = [np.asarray(rows, dtype=np.float64) for rows in features]
+    n_columns = {rows.shape[1] if rows.ndim == 2 else -1 for rows in found}
+    if len(n_columns) > 1 or -1 in n_columns:
+        raise UsageError("features must be arrays (T, d) with the same number of columns.")
+    names = [None] * len(found) if groups is None else list(groups)
+    if len(names) != len(found):
+        raise UsageError(
+            f"groups must have one entry for each sound: there are {len(names)} for "
+            f"{len(found)} sounds."
+        )
+    members: dict[Any, list[int]] = {}
+    for i, name in enumerate(names):
+        members.setdefault(name, []).append(i)
+    for mine in members.values():
+        together = np.concatenate([found[i] for i in mine])
+        for i in mine:
+            found[i] = _normalised(found[i], together)
+    return found
+
+
+def _normalised(rows: FloatArray, usual: FloatArray) -> FloatArray:
+    if not len(usual):
+        return rows
+    spread = usual.std(axis=0)
+    return np.ascontiguousarray((rows - usual.mean(axis=0)) / np.where(spread > _STILL, spread, 1))
 
 
 def _checked(sound: Any, rate: int | None) -> tuple[FloatArray, int]:
     samples = np.asarray(sound)
-    if samples.ndim != 1 or not np.issubdtype(samples.dtype, np.number) or not len(samples):
+    if samples.ndim != 1 or samples.dtype.kind not in "iuf" or not len(samples):
         raise UsageError(
             f"A sound must be a file or an array (n,) of samples, not one of shape {samples.shape} "
             f"and type {samples.dtype}."
         )
     if not isinstance(rate, int | np.integer) or isinstance(rate, bool) or rate < 1:
         raise UsageError(f"rate must be the number of samples in a second, not {rate!r}.")
-    if np.issubdtype(samples.dtype, np.integer):
+    if samples.dtype.kind in "iu":
         # Features do not depend on the scale, but for the floor under silence.
         samples = samples / float(np.iinfo(samples.dtype).max)
     samples = samples.astype(np.float64)
@@ -210,7 +214,7 @@ def _checked(sound: Any, rate: int | None) -> tuple[FloatArray, int]:
 
 
 def _check_options(
-    n_coefficients: int, n_bands: int, frame: float, step: float, dynamic_range: float
+    n_coefficients: int, n_bands: int, frame: float, step: float, warp: float
 ) -> None:
     for name, value in (("n_coefficients", n_coefficients), ("n_bands", n_bands)):
         if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
@@ -222,8 +226,16 @@ def _check_options(
     for name, seconds in (("frame", frame), ("step", step)):
         if not isinstance(seconds, int | float | np.number) or not 0.001 <= seconds <= 10:
             raise UsageError(f"{name} must be in seconds, from 0.001 to 10, not {seconds!r}.")
-    if not isinstance(dynamic_range, int | float | np.number) or not 0 < dynamic_range < np.inf:
-        raise UsageError(f"dynamic_range must be positive decibels, not {dynamic_range!r}.")
+    if not isinstance(warp, int | float | np.number) or not 0.5 <= warp <= 2:
+        raise UsageError(f"warp must be a factor from 0.5 to 2, not {warp!r}.")
+
+
+def _check_decibels(dynamic_range: float, trim: float | None) -> None:
+    for name, value in (("dynamic_range", dynamic_range), ("trim", trim)):
+        if name == "trim" and value is None:
+            continue
+        if not isinstance(value, int | float | np.number) or not 0 < value < np.inf:
+            raise UsageError(f"{name} must be positive decibels, not {value!r}.")
 
 
 def _resampled(samples: FloatArray, rate: int, wanted: int) -> FloatArray:
@@ -234,45 +246,85 @@ def _resampled(samples: FloatArray, rate: int, wanted: int) -> FloatArray:
     if wanted == rate:
         return samples
     common = int(np.gcd(rate, wanted))
-    return np.asarray(resample_poly(samples, wanted // common, rate // common))
+    return np.asarray(resample_poly(samples, int(wanted) // common, rate // common))
 
 
+def _spectra(samples: FloatArray, length: int, hop: int) -> FloatArray:
+    """Power of each frequency in each frame, (T, n_fft // 2 + 1); frame t has its middle at t."""
+    from scipy.fft import rfft
+
+    before = length // 2
+    padded = np.pad(samples, (before, length - before))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
+    frames = frames[: 1 + len(samples) // hop]
+    spectra: FloatArray = np.empty((len(frames), _n_fft(length) // 2 + 1))
+    at_once = max((1 << 22) // length, 1)  # long sounds need no memory for all windows at once
+    for first in range(0, len(frames), at_once):
+        part = slice(first, first + at_once)
+        whole = rfft(frames[part] * np.hamming(length), n=_n_fft(length), axis=1)
+        spectra[part] = whole.real**2 + whole.imag**2
+    return spectra
+
+
+def _n_fft(length: int) -> int:
+    return 1 << (length - 1).bit_length()
+
+
+def _mel(hertz: Any) -> Any:
+    return 1127.0 * np.log1p(np.asarray(hertz) / 700.0)
+
+
+@lru_cache(maxsize=16)
 def _bands(
-    samples: FloatArray, rate: int, n_bands: int, length: int, hop: int, dynamic_range: float
+    n_bands: int, lowest: float, highest: float | None, warp: float, rate: int, length: int
 ) -> FloatArray:
-    """Loudness of the mel bands in decibels, (n_bands, T)."""
-    try:
-        from librosa import power_to_db
-        from librosa.feature import melspectrogram
-    except ModuleNotFoundError:
-        raise UsageError(f"Features of sound are computed with librosa: {_INSTALL}.") from None
-    n_fft = 1 << max(length - 1, 1).bit_length()
-    if n_bands > n_fft // 8:
+    """Weight of each frequency in each band, (n_bands, n_fft // 2 + 1): triangles in mel."""
+    half = rate / 2
+    end = 0.95 * half if highest is None else highest
+    numbers = all(isinstance(value, int | float | np.number) for value in (lowest, end))
+    if not numbers or not 0 <= lowest < end <= half:
         raise UsageError(
-            f"n_bands={n_bands} is too many for frames of {length} samples: expected at most "
-            f"{n_fft // 8}. Take longer frames or fewer bands."
+            f"Bands must lie from 0 to half the rate ({half:g} hertz), not from lowest={lowest} "
+            f"to highest={end}."
         )
-    power = melspectrogram(
-        y=np.pad(samples, (0, max(n_fft - len(samples), 0))),
-        sr=rate,
-        n_mels=n_bands,
-        n_fft=n_fft,
-        win_length=length,
-        hop_length=hop,
-    )
-    n_frames = 1 + len(samples) // hop  # what was added to a short sound is no part of it
-    return np.asarray(power_to_db(power[:, :n_frames], top_db=dynamic_range), dtype=np.float64)
+    corners = 700.0 * np.expm1(np.linspace(_mel(lowest), _mel(end), n_bands + 2) / 1127.0)
+    bend = _WARPED_PART * half / max(warp, 1.0)
+    beyond = half - (half - corners) * (half - warp * bend) / (half - bend)
+    corners = _mel(np.where(corners <= bend, warp * corners, beyond))
+    mel = _mel(np.arange(_n_fft(length) // 2 + 1) * rate / _n_fft(length))
+    rise, fall = np.diff(corners)[:-1, None], np.diff(corners)[1:, None]
+    rising, falling = (mel - corners[:-2, None]) / rise, (corners[2:, None] - mel) / fall
+    weights: FloatArray = np.maximum(0.0, np.minimum(rising, falling))
+    if not weights.any(axis=1).all():
+        raise UsageError(
+            f"n_bands={n_bands} is too many for frames of {length} samples: a band lies between "
+            "two frequencies. Take longer frames or fewer bands."
+        )
+    weights.flags.writeable = False
+    return weights
 
 
-def _cepstra(bands: FloatArray, n_coefficients: int) -> FloatArray:
-    from librosa.feature import mfcc
+def _cepstra(energies: FloatArray, n_coefficients: int, dynamic_range: float) -> FloatArray:
+    """Cosine transform of the loudness of the bands in decibels, (T, n_coefficients)."""
+    from scipy.fft import dct
 
-    return np.asarray(mfcc(S=bands, n_mfcc=n_coefficients).T, dtype=np.float64)
+    loudness = 10.0 * np.log10(np.maximum(energies, _SILENCE))
+    loudness = np.maximum(loudness, loudness.max() - dynamic_range)
+    return np.asarray(dct(loudness, axis=1, norm="ortho")[:, :n_coefficients])
 
 
-def _with_slopes(rows: FloatArray) -> FloatArray:
-    from librosa.feature import delta
+def _slopes(rows: FloatArray) -> FloatArray:
+    """Slope of the line through five frames, least squares; the ends repeat their frame."""
+    n = len(rows)
+    padded = np.pad(rows, ((_REACH, _REACH), (0, 0)), mode="edge")
+    total = np.zeros_like(rows)
+    for k in range(1, _REACH + 1):
+        total += k * (padded[_REACH + k :][:n] - padded[_REACH - k :][:n])
+    return np.asarray(total / (2 * sum(k * k for k in range(1, _REACH + 1))))
 
-    # "nearest" repeats the frames at the ends, so that a short sound has slopes too.
-    slopes = [delta(rows, width=5, order=k, axis=0, mode="nearest") for k in (1, 2)]
-    return np.concatenate([rows, *slopes], axis=1)
+
+def _loud_part(energies: FloatArray, trim: float) -> slice:
+    """From the first to the last frame that is not quiet, and some frames around."""
+    loudness = 10.0 * np.log10(np.maximum(energies.sum(axis=1), _SILENCE))
+    loud = np.flatnonzero(loudness >= loudness.max() - trim)
+    return slice(max(int(loud[0]) - _MARGIN, 0), int(loud[-1]) + _MARGIN + 1)

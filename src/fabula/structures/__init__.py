@@ -2,6 +2,7 @@
 
 from fabula.structures.class_conditional import ClassConditional, ClassConditionalPrior
 from fabula.structures.hidden_markov import HiddenMarkov, HiddenMarkovPrior
+from fabula.structures.latent_tree import LatentTree, LatentTreePrior
 from fabula.structures.mixture import Mixture, MixturePrior
 from fabula.structures.truncated import Truncated
 
@@ -10,6 +11,8 @@ __all__ = [
     "ClassConditionalPrior",
     "HiddenMarkov",
     "HiddenMarkovPrior",
+    "LatentTree",
+    "LatentTreePrior",
     "Mixture",
     "MixturePrior",
     "Truncated",

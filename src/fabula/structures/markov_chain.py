@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +18,27 @@ from fabula.structures.ngram_smoothing import (
     Shares,
     dirichlet_shares,
     kneser_ney_shares,
+    log_dirichlet_prior,
 )
 from fabula.structures.ngram_tree import NgramTree, as_codes
 
-__all__ = ["MarkovChain", "MarkovChainStatistics"]
+__all__ = ["MarkovChain", "MarkovChainPrior", "MarkovChainStatistics"]
+
+
+@dataclass(frozen=True)
+class MarkovChainPrior:
+    """What a Dirichlet chain believes of its longest contexts while it learns by EM.
+
+    Smoothing draws the shorter contexts from the same counts. Were they to move with every step,
+    so would the prior, and nothing would climb; they stay those of one tree instead.
+
+    Parameters
+    ----------
+    tree : NgramTree
+        Of the very sequences to learn from; its counts of shorter n-grams are kept.
+    """
+
+    tree: NgramTree
 
 
 @dataclass(frozen=True)
@@ -96,7 +112,7 @@ class MarkovChain:
         *,
         ends: bool = True,
         smoothing: str = "kneser-ney",
-        concentration: float | None = None,
+        concentration: float | FloatArray | None = None,
         weights: FloatArray | None = None,
     ) -> MarkovChain:
         """The chain of some sequences of codes.
@@ -110,13 +126,15 @@ class MarkovChain:
         ends : bool
             Whether sequences have beginnings and ends that say something.
         smoothing : {"kneser-ney", "dirichlet"}
-        concentration : float, optional
-            One concentration for all lengths; None finds one for each.
+        concentration : float or (k + 1,) array, optional
+            One for all lengths of n-grams, or one for each; None finds one for each.
         weights : (n,) array, optional
             How often each sequence counts.
         """
         tree = NgramTree.grow(as_codes(x, n_symbols), n_symbols, order, ends, weights)
-        alphas = None if concentration is None else np.full(order + 1, float(concentration))
+        alphas = None
+        if concentration is not None:
+            alphas = np.broadcast_to(np.asarray(concentration, np.float64), (order + 1,)).copy()
         return cls(tree, smoothing, alphas).settled()
 
     def settled(self) -> MarkovChain:
@@ -150,7 +168,7 @@ class MarkovChain:
     @property
     def n_parameters(self) -> int:
         """The n-grams that were seen, each with a share of its own, and those of smoothing."""
-        return len(self.tree.symbols) - 1 + int(self.shares.parameters.size)
+        return int((self.tree.counts[1:] > 0).sum()) + int(self.shares.parameters.size)
 
     @cached_property
     def shares(self) -> Shares:
@@ -223,25 +241,27 @@ class MarkovChain:
         log_prob = self.log_prob(x)
         if block.weights is None:
             return MarkovChainStatistics(float(log_prob.sum()), float(len(x)), ((x, None),))
-        used = block.weights > 0
-        weights = block.weights[used]
-        evidence = float(weights @ log_prob[used])
-        return MarkovChainStatistics(
-            evidence, float(weights.sum()), ((x[np.flatnonzero(used)], weights),)
-        )
+        weights = block.weights
+        # Sequences of weight 0 stay: their n-grams are nodes of the tree, and count nothing.
+        evidence = float(weights @ np.where(weights > 0, log_prob, 0.0))
+        return MarkovChainStatistics(evidence, float(weights.sum()), ((x, weights),))
 
-    def maximise(self, statistics: MarkovChainStatistics, prior: Any = None) -> MarkovChain:
+    def maximise(
+        self, statistics: MarkovChainStatistics, prior: MarkovChainPrior | None = None
+    ) -> MarkovChain:
         """The chain of other sequences over the same symbols; concentrations stay as they are.
 
-        With nothing to learn from, the chain stays as it is.
+        With a prior, only the longest contexts are learned. With nothing to learn from, the chain
+        stays as it is.
 
         Raises
         ------
         UsageError
-            Kneser–Ney smoothing cannot count a part of a sequence.
+            Kneser–Ney smoothing cannot count a part of a sequence; or the prior is of other
+            sequences.
         """
         parts = [(x, weights) for x, weights in statistics.parts if len(x)]
-        if not parts:
+        if not statistics.n_rows > 0:
             return self
         lengths = np.concatenate([x.lengths for x, _ in parts])
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.intp)
@@ -252,11 +272,16 @@ class MarkovChain:
                 [np.ones(len(x)) if mine is None else mine for x, mine in parts]
             )
         tree = NgramTree.grow(x, self.n_symbols, self.order, self.ends, weights)
+        if prior is not None:
+            tree = tree.with_shorter(prior.tree)
         return MarkovChain(tree, self.smoothing, self.concentrations)
 
-    def log_prior(self, prior: Any = None) -> float:
-        """0: smoothing is no prior of its own, but a law of how contexts share."""
-        return 0.0
+    def log_prior(self, prior: MarkovChainPrior | None = None) -> float:
+        """Log density of the longest contexts given the shorter ones, less its greatest value.
+
+        0 without a prior: smoothing by itself is a law of how contexts share.
+        """
+        return 0.0 if prior is None else log_dirichlet_prior(self.tree, self.shares)
 
     def cut(self, order: int) -> MarkovChain:
         """The chain of a lower order, learned from the same sequences."""

@@ -17,7 +17,13 @@ from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
 from fabula.structures.ngram_tree import NgramTree
 
-__all__ = ["SMOOTHINGS", "Shares", "dirichlet_shares", "kneser_ney_shares"]
+__all__ = [
+    "SMOOTHINGS",
+    "Shares",
+    "dirichlet_shares",
+    "kneser_ney_shares",
+    "log_dirichlet_prior",
+]
 
 SMOOTHINGS = ("kneser-ney", "dirichlet")
 
@@ -142,6 +148,26 @@ def dirichlet_shares(tree: NgramTree, concentrations: FloatArray | None = None) 
         probabilities[mine] = shares[mine] + left[tree.parents[mine]] * base
     probabilities[_no_outcome(tree)] = 0.0
     return Shares(alphas, shares, left, probabilities)
+
+
+def log_dirichlet_prior(tree: NgramTree, shares: Shares) -> float:
+    """Log density of the longest contexts given the shorter ones, less its greatest value.
+
+    The prior of context h is the Dirichlet distribution with the parameters 1 + α p(w | h'), whose
+    mode under counts is `dirichlet_shares`. What it takes off is α KL(p(· | h') ‖ p(· | h)).
+    """
+    total = 0.0
+    for m in range(1, tree.order + 2):
+        mine = np.flatnonzero(tree.is_longest[tree.level(m)]) + tree.level(m).start
+        alpha = float(shares.parameters[m - 1, 0])
+        base = shares.probabilities[tree.suffixes[mine]] if m > 1 else np.array(1 / tree.n_outcomes)
+        base = np.broadcast_to(base, mine.shape)
+        contexts, place = np.unique(tree.parents[mine], return_inverse=True)
+        # All other outcomes of a context have what it leaves to the shorter one.
+        others = 1.0 - np.bincount(place, base, len(contexts))
+        total += alpha * float(base @ np.log(shares.probabilities[mine] / base))
+        total += alpha * float(others @ np.log(shares.left[contexts]))
+    return total
 
 
 def _most_evident(counts: FloatArray, base: FloatArray, totals: FloatArray) -> float:

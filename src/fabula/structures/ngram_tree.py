@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
-from fabula.core.errors import DataError
+from fabula.core.errors import DataError, UsageError
 from fabula.persistence.registry import storable
 
 __all__ = ["NgramTree", "as_codes"]
@@ -175,6 +175,36 @@ class NgramTree:
             shorter = mine[childless[mine]]
             nexts[shorter] = nexts[self.suffixes[shorter]]
         return nexts
+
+    @cached_property
+    def is_longest(self) -> NDArray[np.bool_]:
+        """Which n-grams are as long as any that ends where they do.
+
+        Where sequences do not begin, those that stand at a beginning are none: nothing asks them.
+        """
+        longest = np.zeros(len(self.symbols), dtype=bool)
+        longest[self.level(self.order + 1)] = True
+        longest = longest | self.begins if self.ends else longest & ~self.begins
+        return np.asarray(longest & (self.symbols != self.beginning))
+
+    def with_shorter(self, other: NgramTree) -> NgramTree:
+        """The same n-grams; those that are not the longest occur as often as in another tree.
+
+        Raises
+        ------
+        UsageError
+            The other tree has other n-grams.
+        """
+        if not (
+            np.array_equal(self.symbols, other.symbols)
+            and np.array_equal(self.child_starts, other.child_starts)
+        ):
+            raise UsageError("The trees hold different n-grams: grow both from one data set.")
+        counts = np.where(self.is_longest, self.counts, other.counts)
+        grown = replace(self, counts=counts)
+        for name in ("level_starts", "parents", "suffixes", "begins", "is_longest", "nexts"):
+            grown.__dict__[name] = getattr(other, name)
+        return grown
 
     def cut(self, order: int) -> NgramTree:
         """The tree with contexts of at most ``order`` symbols."""

@@ -19,7 +19,7 @@ from fabula.core.arrays import FloatArray
 from fabula.core.errors import DataError
 from fabula.persistence.registry import storable
 
-__all__ = ["Architecture", "Network", "join", "n_weights", "scaled", "split"]
+__all__ = ["Architecture", "Network", "join", "n_weights", "scaled", "skeleton", "split"]
 
 
 class Architecture(Protocol):
@@ -38,6 +38,22 @@ def split(module: Any) -> tuple[Any, Any]:
 def join(weights: Any, rest: Any) -> Any:
     """The network whose parts `split` gave."""
     return eqx.combine(weights, rest)
+
+
+def skeleton(architecture: Architecture) -> tuple[Any, Any]:
+    """What `split` gives of a fresh network, with the shapes of weights in place of weights.
+
+    Nothing is drawn, which takes longer than to fill the weights in.
+    """
+    shapes = eqx.filter_eval_shape(architecture.build, jax.random.key(0))
+    weights, rest = eqx.partition(shapes, _is_weight)
+    if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(rest)):
+        return split(architecture.build(jax.random.key(0)))
+    return weights, rest
+
+
+def _is_weight(leaf: Any) -> bool:
+    return isinstance(leaf, jax.ShapeDtypeStruct) and jnp.issubdtype(leaf.dtype, jnp.inexact)
 
 
 def n_weights(module: Any) -> int:
@@ -75,8 +91,7 @@ class Network:
         DataError
             The arrays are not those of the architecture.
         """
-        module = self.architecture.build(jax.random.key(0))
-        weights, rest = split(module)
+        weights, rest = skeleton(self.architecture)
         named, structure = jax.tree_util.tree_flatten_with_path(weights)
         leaves = []
         for path, leaf in named:

@@ -1,0 +1,281 @@
+"""Questions about the latents and the classes of a variational autoencoder."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from fabula.core.arrays import FloatArray
+from fabula.core.errors import CannotAnswerError, UsageError
+from fabula.estimators._questions import TableQuestions, generator_of, read_prior, wants_estimate
+from fabula.questions import classify
+from fabula.questions.decide import Decisions, decide
+
+__all__ = ["LatentQuestions"]
+
+_CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
+
+
+class LatentQuestions(TableQuestions):
+    """What a story with latents and, perhaps, classes answers."""
+
+    classes_: np.ndarray
+    form_: Any
+    images_: bool
+
+    # Densities ---------------------------------------------------------------------------------
+
+    @property
+    def density_kind(self) -> str:
+        """``"bound"``: `score_samples` is at most the log density, on average over its draws."""
+        return "bound"
+
+    def score_samples(self, X: Any, n_importance: int | None = None) -> FloatArray:
+        """Bound from below of the log density of each row, in nats; missing cells integrated out.
+
+        Parameters
+        ----------
+        X : (n, d) array, data frame or images
+        n_importance : int, optional
+            K, the number of importance-weighted draws; by default that of the estimator. The
+            bound rises with K towards the log density; K = 1 is a single draw of the evidence
+            lower bound.
+
+        Returns
+        -------
+        (n,) array
+            On the scale of the columns, as for every other model; of pixels with levels, a
+            probability.
+
+        References
+        ----------
+        Burda, Grosse and Salakhutdinov (2016), Importance weighted autoencoders, ICLR.
+        """
+        x = self._read(X)
+        if n_importance is not None and n_importance < 1:
+            raise UsageError(f"n_importance must be at least 1, not {n_importance}.")
+        return np.asarray(self.story_.log_prob(np.asarray(x), n_importance))
+
+    def evidence_bound(self, X: Any, n_draws: int = 64) -> FloatArray:
+        """The evidence lower bound of each row (n,), in nats: the mean over so many draws."""
+        return np.asarray(self.story_.evidence_bound(np.asarray(self._read(X)), n_draws))
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean bound of the log density, in nats; ``y`` is ignored."""
+        return float(np.average(self.score_samples(X), weights=sample_weight))
+
+    def bits_per_dimension(self, X: Any, n_importance: int | None = None) -> float:
+        """Bits per cell that lossless compression with this model would need, at most.
+
+        The mean of -log2 p over rows, divided by the cells that were seen. For columns of any
+        value, bits beyond those of the precision 1.
+
+        References
+        ----------
+        Townsend, Bird and Barber (2019), ICLR: bits-back coding reaches the bound.
+        """
+        x = np.asarray(self._read(X))
+        seen = int((~np.isnan(x)).sum())
+        if not seen:
+            raise UsageError("Every cell is missing: there is nothing to compress.")
+        return float(-self.story_.log_prob(x, n_importance).sum() / np.log(2.0) / seen)
+
+    # Latents -----------------------------------------------------------------------------------
+
+    def transform(self, X: Any, n_importance: int | None = None) -> FloatArray:
+        """Latent means (n, Z) of rows: what the encoder says.
+
+        Parameters
+        ----------
+        X : (n, d) array, data frame or images
+        n_importance : int, optional
+            The posterior mean from so many weighted draws; by default it is that for rows with
+            missing cells only.
+        """
+        return np.asarray(self.story_.encode(np.asarray(self._read(X)), n_importance))
+
+    def inverse_transform(self, Z: Any, y: Any = None) -> Any:
+        """The rows that latents stand for: means of numbers and pixels, most probable levels.
+
+        Parameters
+        ----------
+        Z : (n, Z) array
+        y : (n,) array of classes, optional
+            The most frequent class by default, where there are classes.
+        """
+        check_is_fitted(self, "story_")
+        latents = np.atleast_2d(np.asarray(Z, dtype=np.float64))
+        expected = self.story_.shape.n_latent
+        if latents.shape[1] != expected:
+            raise UsageError(f"Latents have {latents.shape[1]} dimensions, expected {expected}.")
+        return self._give(self.story_.decode(latents, self._class_codes(y, len(latents))))
+
+    def reconstruct(self, X: Any) -> Any:
+        """Rows encoded and decoded again: what is kept of each."""
+        x = np.asarray(self._read(X))
+        codes = None
+        if self._has_classes:
+            codes = self.story_.class_probabilities(x).argmax(axis=1)
+        return self._give(self.story_.decode(self.story_.encode(x), codes, x))
+
+    def interpolate(self, start: Any, end: Any, n_steps: int = 8) -> Any:
+        """Rows on the straight line between the latents of two rows, ends included.
+
+        Parameters
+        ----------
+        start, end : one row each, as a table, array or images of one entry
+        n_steps : int
+        """
+        if n_steps < 2:
+            raise UsageError(f"n_steps must be at least 2, not {n_steps}.")
+        ends = [self.transform(one) for one in (start, end)]
+        if any(len(z) != 1 for z in ends):
+            raise UsageError("interpolate goes from one row to another: hand in one each.")
+        shares = np.linspace(0.0, 1.0, n_steps)[:, None]
+        y = None
+        if self._has_classes:
+            y = np.repeat(self.predict(start), n_steps)
+        return self.inverse_transform((1 - shares) * ends[0] + shares * ends[1], y)
+
+    def traverse(
+        self, dimension: int, n_steps: int = 9, reach: float = 2.5, row: Any = None
+    ) -> Any:
+        """Rows along one latent dimension, from -reach to reach, the others as in ``row``.
+
+        Parameters
+        ----------
+        dimension : int
+            Which, from 0.
+        n_steps : int
+        reach : float
+            In standard deviations of the prior.
+        row : one row, optional
+            The middle of the prior by default.
+        """
+        check_is_fitted(self, "story_")
+        n = self.story_.shape.n_latent
+        if not 0 <= dimension < n:
+            raise UsageError(f"There is no latent dimension {dimension}; they are 0 to {n - 1}.")
+        middle = np.zeros((1, n)) if row is None else self.transform(row)
+        latents = np.repeat(middle[:1], n_steps, axis=0)
+        latents[:, dimension] = np.linspace(-reach, reach, n_steps)
+        return self.inverse_transform(latents)
+
+    def cluster(self, X: Any, n_clusters: int, *, random_state: Any = None) -> np.ndarray:
+        """Cluster (n,) of each row: a Gaussian mixture over the latent means."""
+        from fabula.estimators.gaussian_mixture import GaussianMixture
+
+        seed = generator_of(self.random_state if random_state is None else random_state)
+        latents = self.transform(X)
+        model = GaussianMixture(n_clusters, n_init=5, random_state=int(seed.integers(2**31)))
+        return np.asarray(model.fit(latents).predict(latents))
+
+    # Missing cells -------------------------------------------------------------------------------
+
+    def impute(
+        self, X: Any, how: str = "mean", n_draws: int | None = None, *, random_state: Any = None
+    ) -> Any:
+        """Fill missing cells by importance-weighted draws of the latents.
+
+        Parameters
+        ----------
+        X : (n, d) array, data frame or images
+        how : {"mean", "mode", "draw"}
+            The posterior mean of numbers with the most probable level of categories; the most
+            probable value; or a draw from the posterior.
+        n_draws : int, optional
+            With ``how="draw"``: a list of this many completed tables instead of one.
+        random_state : int, Generator, RandomState or None
+
+        References
+        ----------
+        Mattei and Frellsen (2019), MIWAE, ICML.
+        """
+        if how == "mode" or how not in ("mean", "draw"):
+            return super().impute(X, how, n_draws, random_state=random_state)
+        if n_draws is not None and (how != "draw" or n_draws < 1):
+            raise UsageError("n_draws goes with how='draw', and is at least 1.")
+        x = np.asarray(self._read(X), dtype=np.float64)
+        rng = generator_of(self.random_state if random_state is None else random_state)
+        tables = [
+            self._give_completed(X, x, self.story_.complete(x, rng if how == "draw" else None))
+            for _ in range(n_draws or 1)
+        ]
+        return tables[0] if n_draws is None else tables
+
+    # Classes -----------------------------------------------------------------------------------
+
+    @property
+    def _has_classes(self) -> bool:
+        return hasattr(self, "classes_")
+
+    def _need_classes(self, question: str) -> None:
+        check_is_fitted(self, "story_")
+        if not self._has_classes:
+            raise CannotAnswerError(
+                question,
+                type(self).__name__,
+                "it was fitted without y and knows no classes",
+                _CLASSIFIERS,
+            )
+
+    def _class_codes(self, y: Any, n: int) -> Any:
+        if not self._has_classes:
+            if y is not None:
+                raise UsageError("y goes with a model that was fitted with classes.")
+            return None
+        if y is None:
+            return np.full(n, int(self.story_.log_weights.argmax()))
+        places = {name: k for k, name in enumerate(self.classes_.tolist())}
+        unknown = [name for name in np.asarray(y).tolist() if name not in places]
+        if unknown:
+            raise UsageError(f"{unknown[0]!r} is none of the classes {self.classes_.tolist()}.")
+        return np.array([places[name] for name in np.asarray(y).tolist()])
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Probability (n, C) of every class; of every component of the prior without classes."""
+        return np.asarray(self.story_.posterior(np.asarray(self._read(X)))[1])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class, or component of the prior, of each row, (n,)."""
+        return self._name_members(self.predict_proba(X).argmax(axis=1))
+
+    def predict_log_proba(self, X: Any) -> FloatArray:
+        """Log probability (n, C) of every class, in nats."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
+
+    def predict_joint_log_proba(self, X: Any) -> FloatArray:
+        """Bounds of log p(row, class) in nats, (n, C)."""
+        self._need_classes("predict_joint_log_proba")
+        return np.asarray(self.story_.log_joint(np.asarray(self._read(X))))
+
+    def decide(
+        self, X: Any, costs: Any, reject_cost: float | None = None, *, rejected: Any = None
+    ) -> np.ndarray:
+        """The action with the smallest expected cost, for each row; as in `NaiveBayes.decide`."""
+        return self.decisions(X, costs, reject_cost).labels(rejected)
+
+    def decisions(self, X: Any, costs: Any, reject_cost: float | None = None) -> Decisions:
+        """As `decide`, with the expected cost of each decision in the unit of the costs."""
+        self._need_classes("decide")
+        return decide(self.predict_proba(X), costs, self.classes_.tolist(), reject_cost)
+
+    def with_prior(self, prior: Any, X: Any = None) -> Self:
+        """The same model under other prior probabilities of the classes; as in `NaiveBayes`."""
+        self._need_classes("with_prior")
+        if wants_estimate(prior, X):
+            with np.errstate(divide="ignore"):
+                likelihoods = np.log(self.predict_proba(X)) - self.story_.log_weights
+            shares = classify.climb_priors(likelihoods, np.exp(self.story_.log_weights))
+        else:
+            shares = read_prior(prior, self.classes_)
+        model = copy.copy(self)
+        model.story_ = classify.with_prior(self.story_, shares)
+        return model
+
+    def _name_members(self, members: np.ndarray) -> np.ndarray:
+        return np.asarray(self.classes_[members]) if self._has_classes else members

@@ -1,0 +1,415 @@
+"""The story of a diffusion, and the questions it answers.
+
+Rows become noise step by step, numbers by adding normal noise and categories by masking; a network
+that tells what noisy rows were turns noise into rows. Known cells are shown to the network without
+noise, or are put back with the noise of each step.
+
+Chance in answers about a row is a function of the row: they do not depend on the rows beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fabula.core.arrays import FloatArray, Members, Responsibilities, Rows
+from fabula.core.errors import CannotAnswerError, DataError
+from fabula.core.regions import Region
+from fabula.neural.diffusion_calls import Route, bound_of, draw_given, flow_of, one_hot
+from fabula.neural.diffusion_network import DiffusionNetwork, DiffusionNetworkModule
+from fabula.neural.diffusion_schedule import Schedule
+from fabula.neural.diffusion_solvers import Course, Solver
+from fabula.neural.networks.base import Network
+from fabula.neural.row_batches import padded, row_keys, row_slices
+from fabula.persistence.registry import storable
+
+__all__ = ["Diffusion", "Route"]
+
+_MOST_ROWS = 4096
+_MOST_ROWS_OF_DENSITY = 1024
+_DRAWS_FOR_MEAN = 32
+_MOST_TRIES = 200
+# Classes beyond which the density is that of a row without its class, rather than a sum.
+_MOST_CLASSES_SUMMED = 20
+
+
+@storable("neural/diffusion")
+@dataclass(frozen=True)
+class Diffusion:
+    """p(row) by denoising; some columns may be given or left out.
+
+    Parameters
+    ----------
+    network : Network
+        A `DiffusionNetwork` with its weights.
+    schedule : Schedule
+    columns : tuple of int
+        The encoded columns of the form that are columns of this story, in its order.
+    given : mapping of int to float
+        Columns of the form that are known.
+    told : tuple of int
+        Encoded columns that the model does not draw.
+    knows_cells : bool
+        Whether the network has learned what to make of known cells without noise.
+    log_weights : (C,) array
+        Log prior probabilities of the classes; one entry, 0, where there are none.
+    route : Route
+        How draws are made, where nothing else is asked for.
+    n_times : int
+        Times behind each bound on a density.
+    seed : int
+    """
+
+    network: Network
+    schedule: Schedule
+    columns: tuple[int, ...]
+    given: Mapping[int, float] = field(default_factory=dict)
+    told: tuple[int, ...] = ()
+    knows_cells: bool = False
+    log_weights: FloatArray = field(default_factory=lambda: np.zeros(1))
+    route: Route = field(default_factory=Route)
+    n_times: int = 64
+    seed: int = 0
+
+    # What it is ---------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> DiffusionNetwork:
+        """The shape of the network."""
+        return self.network.architecture  # type: ignore[no-any-return]
+
+    @cached_property
+    def module(self) -> DiffusionNetworkModule:
+        """The network."""
+        return self.network.build()  # type: ignore[no-any-return]
+
+    @property
+    def noise(self) -> Any:
+        """What noise is added to: a `TableNoise` or a `PixelNoise`."""
+        return self.shape.noise
+
+    @property
+    def n_columns(self) -> int:
+        """d."""
+        return len(self.columns)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights."""
+        return sum(int(a.size) for a in self.network.weights.values())
+
+    @property
+    def n_classes(self) -> int:
+        """C; 1 where there are no classes."""
+        return self.shape.n_classes or 1
+
+    @property
+    def has_flow(self) -> bool:
+        """Whether numbers are all there is to draw, so that their density can be estimated."""
+        drawn = [j for j in self.noise.code_columns if j not in self.told and j not in self.given]
+        return self.noise.n_numbers > 0 and not drawn
+
+    @property
+    def prefers_flow(self) -> bool:
+        """Whether the density by the flow is what answers are made of; images have bounds."""
+        return self.has_flow and not hasattr(self.noise.form, "n_pixels")
+
+    # Densities ---------------------------------------------------------------------------------
+
+    def log_prob(
+        self, x: Rows, n_times: int | None = None, *, flow: bool | None = None
+    ) -> FloatArray:
+        """A bound of the log density of rows (n,), nats; of numbers alone, an estimate of it.
+
+        Cells that are missing are left out, as the network has learned to do.
+        """
+        joint = self._by_class(x, n_times, flow)
+        total = np.logaddexp.reduce(joint, axis=1)
+        return np.where(np.isnan(x).all(axis=1), 0.0, total)
+
+    def log_joint(self, x: Rows, known: Any = None) -> FloatArray:
+        """Bounds, or estimates, of log p(row, class), (n, C)."""
+        return self._by_class(x, None, None, always=True)
+
+    def posterior(self, x: Rows, known: Any = None) -> tuple[FloatArray, Responsibilities]:
+        """Log density (n,), and probabilities (n, C) of the classes, by Bayes' rule.
+
+        Bounds of all classes share their noise, so that they can be compared (Li et al. 2023,
+        ICCV: diffusion models as classifiers).
+        """
+        joint = self.log_joint(x)
+        evidence = np.logaddexp.reduce(joint, axis=1)
+        return evidence, np.exp(joint - evidence[:, None])
+
+    def with_log_weights(self, log_weights: FloatArray) -> Diffusion:
+        """The same story with other prior probabilities of the classes."""
+        return replace(self, log_weights=np.asarray(log_weights, dtype=np.float64))
+
+    def _by_class(
+        self, x: Rows, n_times: int | None, flow: bool | None, *, always: bool = False
+    ) -> FloatArray:
+        """Log densities (n, C) with the class; (n, 1) where it is left out."""
+        labels: list[int | None] = [None]
+        shares: FloatArray = np.zeros(1)
+        if self.shape.n_classes and (always or self.shape.n_classes <= _MOST_CLASSES_SUMMED):
+            labels, shares = list(range(self.shape.n_classes)), self.log_weights
+        whole = self._whole(x)
+        found = np.stack([self._log_prob(whole, c, n_times, flow) for c in labels], axis=1)
+        return np.asarray(found + shares)
+
+    def _log_prob(
+        self, whole: Rows, label: int | None, n_times: int | None, flow: bool | None
+    ) -> FloatArray:
+        use_flow = self.prefers_flow if flow is None else flow
+        if use_flow and not self.has_flow:
+            raise CannotAnswerError(
+                "a density by the probability flow",
+                "DiffusionModel",
+                "it has categories, or spikes, which do not flow; the bound is to be had",
+            )
+        given = np.zeros(self.noise.n_columns, dtype=bool)
+        given[[*self.told, *self.given]] = True
+        out: FloatArray = np.empty(len(whole))
+        for rows in row_slices(len(whole), _MOST_ROWS_OF_DENSITY):
+            part = whole[rows]
+            n = len(part)
+            keys = padded(row_keys(part, self.seed))
+            batch, _, _ = self.batch(part, np.zeros(n, dtype=np.intp))
+            labels = one_hot(label, len(keys), self.shape.n_classes)
+            args = self.module, self.schedule, batch, keys, labels, given
+            if use_flow:
+                found = flow_of(*args)
+            else:
+                found = bound_of(*args, self.n_times if n_times is None else int(n_times))
+            out[rows] = np.asarray(found, dtype=np.float64)[:n]
+        return out
+
+    # Draws -------------------------------------------------------------------------------------
+
+    def sample(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        *,
+        route: Route | None = None,
+        labels: Any = None,
+    ) -> tuple[Rows, Members]:
+        """``n`` rows, and the class of each."""
+        whole = self._whole(np.full((n, self.n_columns), np.nan))
+        self._check_told(whole[:1])
+        labels = self._labels(n, labels, rng, whole[:1])
+        rows = self.complete_whole(whole, labels, rng, route)
+        return rows[:, list(self.columns)], labels
+
+    def sample_given(
+        self,
+        n: int,
+        condition: Mapping[int, float | Region],
+        rng: np.random.Generator,
+        *,
+        route: Route | None = None,
+        labels: Any = None,
+    ) -> tuple[Rows, Members, float]:
+        """Rows that meet a condition on columns, their classes, and how many rows they are worth.
+
+        Values are told to the network; draws that miss a region are left out.
+
+        Raises
+        ------
+        DataError
+            Hardly any draw meets the regions.
+        """
+        row = np.full((1, self.n_columns), np.nan)
+        regions = {}
+        for j, value in condition.items():
+            if isinstance(value, int | float):
+                row[0, j] = value
+            else:
+                regions[j] = value
+        whole = self._whole(row)
+        self._check_told(whole)
+        if regions and labels is not None and len(np.unique(labels)) > 1:
+            return self._class_by_class(condition, np.asarray(labels), rng, route)
+        found: list[FloatArray] = []
+        kept: list[Any] = []
+        have = tried = 0
+        while have < n:
+            if tried > _MOST_TRIES * max(n, 50):
+                raise DataError(
+                    f"Of {tried} draws of the model, {have} meet the condition, not {n}: it is too "
+                    "improbable to be drawn. Give wider intervals, or fewer."
+                )
+            rate = max(have, 0.5) / max(tried, 1)
+            ask = int(min(max((n - have) / rate * 1.2, n - have), 4 * _MOST_ROWS)) if regions else n
+            wanted = labels if labels is None or not regions else labels[:1]
+            mine = self._labels(ask, wanted, rng, whole)
+            rows = self.complete_whole(np.repeat(whole, ask, axis=0), mine, rng, route)
+            rows = rows[:, list(self.columns)]
+            good = np.ones(ask, dtype=bool)
+            for j, region in regions.items():
+                good &= region.contains(rows[:, j])
+            found.append(rows[good])
+            kept.append(mine[good])
+            have, tried = have + int(good.sum()), tried + ask
+        return np.concatenate(found)[:n], np.concatenate(kept)[:n], float(n)
+
+    def _class_by_class(
+        self,
+        condition: Mapping[int, float | Region],
+        labels: Members,
+        rng: np.random.Generator,
+        route: Route | None,
+    ) -> tuple[Rows, Members, float]:
+        """Rows that meet a condition, for each of several classes."""
+        rows = np.empty((len(labels), self.n_columns))
+        for label in np.unique(labels):
+            mine = np.flatnonzero(labels == label)
+            drawn = self.sample_given(len(mine), condition, rng, route=route, labels=labels[mine])
+            rows[mine] = drawn[0]
+        return rows, labels, float(len(labels))
+
+    def complete(self, x: Rows, rng: np.random.Generator | None = None, told: Any = None) -> Rows:
+        """Rows with missing cells filled: means of draws (levels: most frequent), or one draw."""
+        whole = self._whole(x)
+        out = whole.copy()
+        rows = np.flatnonzero(np.isnan(whole).any(axis=1))
+        if not len(rows):
+            return np.asarray(x, dtype=np.float64)
+        part = whole[rows]
+        # No class is told: rows with known cells say themselves what they are of.
+        labels = np.full(len(part), -1, dtype=np.intp)
+        if rng is not None:
+            out[rows] = self.complete_whole(part, labels, rng)
+            return out[:, list(self.columns)]
+        chance = np.random.default_rng(self.seed)
+        drawn = [self.complete_whole(part, labels, chance) for _ in range(_DRAWS_FOR_MEAN)]
+        out[rows] = np.where(np.isnan(part), self._middle(np.stack(drawn)), part)
+        return out[:, list(self.columns)]
+
+    def _middle(self, draws: FloatArray) -> FloatArray:
+        """Means of numbers, and most frequent levels, of draws (m, n, d)."""
+        middle = draws.mean(axis=0)
+        for j in self.noise.code_columns:
+            levels = getattr(self.noise.form.columns[j], "n_levels", 0)
+            if levels:
+                codes = draws[:, :, j]
+                counts = np.stack([(codes == level).sum(axis=0) for level in range(levels)])
+                middle[:, j] = counts.argmax(axis=0)
+        return np.asarray(middle)
+
+    def complete_whole(
+        self,
+        whole: Rows,
+        labels: Members,
+        rng: np.random.Generator,
+        route: Route | None = None,
+    ) -> Rows:
+        """Rows (n, all columns of the form) with every missing cell drawn."""
+        route = self.route if route is None else route
+        course = self.course(route, whole)
+        guidance = None if route.guidance == 1 else jnp.float32(route.guidance)
+        found = []
+        for rows in row_slices(len(whole), _MOST_ROWS):
+            key = jax.random.key(int(rng.integers(2**31)))
+            batch, mine, n = self.batch(whole[rows], labels[rows])
+            numbers, codes = draw_given(self.module, course, batch, mine, guidance, key)
+            found.append(self.noise.decode(np.asarray(numbers)[:n], np.asarray(codes)[:n]))
+        return np.where(np.isnan(whole), np.concatenate(found), whole)
+
+    def course(self, route: Route, whole: Rows, solver: Solver | None = None) -> Course:
+        """How to draw rows of which some cells are known."""
+        known = ~np.isnan(whole).all(axis=0)
+        # Columns that are always told are known to the network, whatever else it knows.
+        told = self.knows_cells or set(np.flatnonzero(known)) <= set(self.told)
+        return Course(
+            self.schedule,
+            self.noise.layout,
+            route.steps,
+            solver or route.solver,
+            route.churn,
+            told,
+            1 if told else route.repeats,
+        )
+
+    def batch(self, whole: Rows, labels: Members, *, pad: bool = True) -> tuple[Any, Any, int]:
+        """Arrays of rows, their classes as the network is told, and how many they are."""
+        fill = padded if pad else np.asarray
+        form = self.noise.form
+        arrays = {name: fill(array) for name, array in form.encode(whole).items()}
+        return arrays, one_hot(fill(np.asarray(labels)), 0, self.shape.n_classes), len(whole)
+
+    def begin_rows(
+        self, n: int, condition: Mapping[int, Any], labels: Any, rng: np.random.Generator
+    ) -> tuple[Rows, Members]:
+        """Rows (n, all columns) of which only a condition on values is known, and their classes."""
+        row = np.full((1, self.n_columns), np.nan)
+        for j, value in condition.items():
+            row[0, j] = value
+        whole = self._whole(row)
+        self._check_told(whole)
+        return np.repeat(whole, n, axis=0), self._labels(n, labels, rng, whole)
+
+    # Other columns -------------------------------------------------------------------------------
+
+    def marginal(self, columns: Sequence[int]) -> Diffusion:
+        """The story of some columns; the others are left out."""
+        return replace(self, columns=tuple(self.columns[j] for j in columns))
+
+    def condition(self, given: Mapping[int, float | Region]) -> tuple[Diffusion | None, float]:
+        """The story of the other columns given values of some, and the log density of these.
+
+        That density is a bound, or an estimate where all given columns are numbers.
+        """
+        if any(not isinstance(value, int | float) for value in given.values()):
+            raise CannotAnswerError(
+                "condition on an interval or a set",
+                "DiffusionModel",
+                "its density has no closed form; draws under such a condition are to be had from "
+                "sample(given=...)",
+                ("LatentTreeModel", "MixtureModel"),
+            )
+        row = np.full((1, self.n_columns), np.nan)
+        for j, value in given.items():
+            row[0, j] = value
+        log_density = float(self.log_prob(row)[0])
+        rest = tuple(c for j, c in enumerate(self.columns) if j not in given)
+        known = {self.columns[j]: float(value) for j, value in given.items()}  # type: ignore[arg-type]
+        if not rest:
+            return None, log_density
+        return replace(self, columns=rest, given={**self.given, **known}), log_density
+
+    # Inside ------------------------------------------------------------------------------------
+
+    def _whole(self, x: Rows) -> Rows:
+        """Rows of all columns of the form, with what is given."""
+        whole = np.full((len(x), self.noise.n_columns), np.nan)
+        whole[:, list(self.columns)] = x
+        for j, value in self.given.items():
+            whole[:, j] = value
+        return whole
+
+    def _check_told(self, row: Rows) -> None:
+        if self.told and np.isnan(row[0, list(self.told)]).all():
+            raise DataError(
+                "The model was fitted given some columns, which it does not draw: say what they "
+                "are, with given={column: value}."
+            )
+
+    def _labels(self, n: int, labels: Any, rng: np.random.Generator, row: Rows) -> Members:
+        """Classes that rows are drawn for: as asked, or as probable as a row (1, d) makes them."""
+        n_classes = self.shape.n_classes
+        if not n_classes:
+            return np.zeros(n, dtype=np.intp)
+        if labels is not None:
+            return np.broadcast_to(np.asarray(labels, dtype=np.intp), (n,)).copy()
+        shares = np.exp(self.log_weights)
+        if not np.isnan(row).all():
+            every = tuple(range(self.noise.n_columns))
+            shares = replace(self, columns=every, given={}).posterior(row)[1][0]
+        return np.asarray(rng.choice(n_classes, size=n, p=shares / shares.sum()), dtype=np.intp)

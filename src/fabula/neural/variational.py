@@ -1,0 +1,512 @@
+"""The story of a variational autoencoder, and the questions it answers.
+
+Latents are drawn from what the encoder makes of a row (its class from the classifier, where there
+are classes), and weighted by p(row, latents) / q(latents). The mean of K such weights is an
+unbiased estimate of p(row), so the mean of its logarithm is a bound that rises with K towards the
+truth (Burda, Grosse and Salakhutdinov 2016); the same weights turn draws into draws of the
+posterior, whatever cells are missing (Mattei and Frellsen 2019, MIWAE).
+
+Chance is a function of the row: its answers do not depend on the rows beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fabula.core.arrays import FloatArray, Members, Responsibilities, Rows
+from fabula.core.errors import CannotAnswerError, DataError
+from fabula.core.regions import Region
+from fabula.neural.autoencoder import Autoencoder, AutoencoderModule
+from fabula.neural.networks.base import Network
+from fabula.neural.particles import (
+    classified,
+    decoded,
+    draw_particles,
+    drawn_rows,
+    log_components,
+    log_prior,
+    moments,
+    outputs_of,
+    padded,
+    prior_components,
+    row_keys,
+    shares_of,
+    slices,
+)
+from fabula.neural.table_form import EmptyColumn
+from fabula.persistence.registry import storable
+
+__all__ = ["Particles", "Variational"]
+
+# Numbers that the outputs of one call may hold, and rows that are asked about at once.
+_MOST_OUTPUTS = 4_000_000
+_MOST_ROWS = 512
+_DRAWS_FOR_POSTERIOR = 200
+_DRAWS_FOR_CONDITION = 4096
+_MOST_TRIES = 400
+_DRAWS_OF_DEPTH = 4
+
+
+class Particles(NamedTuple):
+    """K latents for each of n rows, and how much each is worth.
+
+    Parameters
+    ----------
+    latents : (n, K, Z) array
+    classes : (n, K) array
+    log_weights : (n, K) array
+        Log of p(row, latent, class) / q(latent, class | row).
+    """
+
+    latents: Any
+    classes: Any
+    log_weights: Any
+
+
+@storable("neural/variational")
+@dataclass(frozen=True)
+class Variational:
+    """p(row) = ∫ p(latents) p(row | latents), some of whose columns may be given or left out.
+
+    Parameters
+    ----------
+    network : Network
+        An `Autoencoder` with its weights.
+    columns : tuple of int
+        The encoded columns of the form that are columns of this story, in its order.
+    given : mapping of int to float
+        Columns of the form that are known.
+    log_weights : (C,) array
+        Log prior probabilities of the classes; one entry, 0, where there are none.
+    classifier_log_weights : (C,) array
+        Those under which the classifier was trained.
+    n_importance : int
+        K, draws of the latents behind each answer about a density.
+    seed : int
+    deeper : Variational, optional
+        What tells the latents, in place of the prior of the network, and knows the classes: the
+        second layer of a stack (Kingma et al. 2014, M1+M2).
+    """
+
+    network: Network
+    columns: tuple[int, ...]
+    given: Mapping[int, float] = field(default_factory=dict)
+    log_weights: FloatArray = field(default_factory=lambda: np.zeros(1))
+    classifier_log_weights: FloatArray = field(default_factory=lambda: np.zeros(1))
+    n_importance: int = 64
+    seed: int = 0
+    deeper: Variational | None = None
+
+    # What it is ---------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Autoencoder:
+        """The shape of the network."""
+        return self.network.architecture  # type: ignore[no-any-return]
+
+    @cached_property
+    def module(self) -> AutoencoderModule:
+        """The network."""
+        return self.network.build()  # type: ignore[no-any-return]
+
+    @property
+    def n_columns(self) -> int:
+        """d."""
+        return len(self.columns)
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights."""
+        own = sum(int(a.size) for a in self.network.weights.values())
+        return own + (0 if self.deeper is None else self.deeper.n_parameters)
+
+    @property
+    def n_labels(self) -> int:
+        """C, 0 without classes."""
+        return self.shape.n_classes if self.deeper is None else self.deeper.n_labels
+
+    @property
+    def n_classes(self) -> int:
+        """C, or the number of components of the prior."""
+        return self.n_labels or self.shape.n_components
+
+    # Densities ---------------------------------------------------------------------------------
+
+    def log_prob(self, x: Rows, n_importance: int | None = None) -> FloatArray:
+        """A bound of the log density of rows (n,), nats; missing cells integrated out."""
+        total = self._log_prob(self._whole(x), n_importance)
+        if self.given:
+            nothing = np.full((1, self.n_columns), np.nan)
+            total = total - self._log_prob(self._whole(nothing), _DRAWS_FOR_CONDITION)
+        # A row of which nothing was seen is certain.
+        return np.where(np.isnan(x).all(axis=1), 0.0, total)
+
+    def evidence_bound(self, x: Rows, n_draws: int = 64) -> FloatArray:
+        """The evidence lower bound (n,), nats: the mean of the log weights of single draws."""
+        return self._over_rows(
+            self._whole(x), n_draws, lambda part: np.asarray(part.log_weights).mean(axis=1)
+        )
+
+    def log_joint(self, x: Rows, known: Any = None) -> FloatArray:
+        """Bounds of log p(row, class), (n, C)."""
+        found = []
+        for label in range(self.n_labels):
+            found.append(self._log_prob(self._whole(x), None, label))
+        return np.stack(found, axis=1)
+
+    def posterior(self, x: Rows, known: Any = None) -> tuple[FloatArray, Responsibilities]:
+        """The bound (n,), and probabilities (n, C) of the classes, or of the prior's components.
+
+        Those of classes are what the classifier says.
+        """
+        evidence = np.zeros(len(x))
+        if self.n_labels:
+            return evidence, self.class_probabilities(x)
+
+        def shares(part: Particles) -> FloatArray:
+            joint = np.asarray(self._components(part.latents))
+            each = np.exp(joint - np.logaddexp.reduce(joint, axis=-1, keepdims=True))
+            return np.asarray(np.einsum("nk,nkc->nc", shares_of(part.log_weights), each))
+
+        return evidence, self._over_rows(self._whole(x), _DRAWS_FOR_POSTERIOR, shares)
+
+    def class_probabilities(self, x: Rows) -> FloatArray:
+        """What the classifier says of the classes, (n, C), under the story's shares of them."""
+        if self.deeper is not None:
+            return self.deeper.class_probabilities(self.encode(x))
+        whole, found = self._whole(x), []
+        for rows in slices(len(whole), _MOST_ROWS):
+            logs = np.asarray(classified(self.module, self._arrays(whole[rows])), dtype=np.float64)
+            found.append(logs[: len(whole[rows])])
+        logs = np.concatenate(found) + (self.log_weights - self.classifier_log_weights)
+        return np.asarray(np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)))
+
+    def with_log_weights(self, log_weights: FloatArray) -> Variational:
+        """The same story with other prior probabilities of the classes."""
+        weights = np.asarray(log_weights, dtype=np.float64)
+        deeper = None if self.deeper is None else self.deeper.with_log_weights(weights)
+        return replace(self, log_weights=weights, deeper=deeper)
+
+    # Latents -----------------------------------------------------------------------------------
+
+    def encode(self, x: Rows, n_importance: int | None = None) -> FloatArray:
+        """Posterior mean of the latents (n, Z), from so many weighted draws.
+
+        By default that of the encoder, and from 200 draws for rows with cells missing.
+        """
+
+        def mean(part: Particles) -> FloatArray:
+            return np.asarray(np.einsum("nk,nkz->nz", shares_of(part.log_weights), part.latents))
+
+        whole = self._whole(x)
+        if n_importance is not None:
+            return self._over_rows(whole, n_importance, mean)
+        holes = np.isnan(whole[:, self._known_columns]).any(axis=1)
+        out = np.empty((len(x), self.shape.n_latent))
+        if holes.any():
+            out[holes] = self._over_rows(whole[holes], _DRAWS_FOR_POSTERIOR, mean)
+        whole = whole[~holes]
+        found = [
+            np.asarray(moments(self.module, self._arrays(whole[rows]))[0])[: len(whole[rows])]
+            for rows in slices(len(whole), _MOST_ROWS)
+        ]
+        if found:
+            out[~holes] = np.concatenate(found)
+        return out
+
+    def draw_latents(self, x: Rows, n_draws: int, rng: np.random.Generator) -> FloatArray:
+        """Latents (n_draws · n, Z) from the encoder's normals: all rows once, then again."""
+        whole, found = self._whole(x), []
+        for rows in slices(len(whole), _MOST_ROWS):
+            arrays = self._arrays(whole[rows])
+            both = moments(self.module, arrays)
+            found.append([np.asarray(a)[: len(whole[rows])] for a in both])
+        means, log_widths = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        noise = rng.standard_normal((n_draws, *means.shape))
+        return np.asarray((means + np.exp(log_widths) * noise).reshape(-1, means.shape[1]))
+
+    def decode(
+        self, latents: FloatArray, classes: Any = None, told: Rows | None = None
+    ) -> FloatArray:
+        """The rows (n, d) that latents (n, Z) stand for: means, and most probable levels."""
+        n, found = len(latents), []
+        codes = np.zeros(n, dtype=np.intp) if classes is None else np.asarray(classes)
+        whole = self._whole(np.full((n, self.n_columns), np.nan) if told is None else told)
+        for rows in slices(n, _MOST_ROWS):
+            outputs = decoded(
+                self.module,
+                padded(np.asarray(latents[rows], dtype=np.float32)),
+                padded(codes[rows]),
+                self._arrays(whole[rows]),
+            )
+            outputs = np.asarray(outputs)[: len(latents[rows])]
+            found.append(self.shape.law.centres(outputs[None], np.ones((1, len(outputs)))))
+        return np.concatenate(found)[:, list(self.columns)]
+
+    # Draws -------------------------------------------------------------------------------------
+
+    def sample(self, n: int, rng: np.random.Generator) -> tuple[Rows, Members]:
+        """``n`` rows, and the class (or component of the prior) of each."""
+        if self.given or self.shape.told:
+            rows, members, _ = self.sample_given(n, {}, rng)
+            return rows, members
+        latents, members = self._draw_prior(n, rng)
+        whole = np.full((n, self._n_form), np.nan)
+        return self._draw_rows(latents, members, whole, rng)[:, list(self.columns)], members
+
+    def sample_given(
+        self, n: int, condition: Mapping[int, float | Region], rng: np.random.Generator
+    ) -> tuple[Rows, Members, float]:
+        """Rows that meet a condition on columns, their classes, and how many rows they are worth.
+
+        Values are met by weighted draws of the latents, regions by leaving out draws that miss
+        them.
+
+        Raises
+        ------
+        DataError
+            Hardly any draw meets the regions.
+        """
+        values = {j: v for j, v in condition.items() if isinstance(v, int | float)}
+        regions = {j: v for j, v in condition.items() if not isinstance(v, int | float)}
+        row = np.full((1, self.n_columns), np.nan)
+        for j, value in values.items():
+            row[0, j] = value
+        self._check_told(row)
+        whole = self._whole(row)
+        if not np.isnan(whole).all():
+            particles = self._particles(whole, max(_DRAWS_FOR_CONDITION, n), True, rng)
+            weights = shares_of(particles.log_weights)[0]
+            effective = float(1.0 / np.square(weights).sum())
+        found: list[FloatArray] = []
+        kept: list[Any] = []
+        have = 0
+        for _ in range(_MOST_TRIES):
+            ask = max(n - have, min(n, 1000))
+            if np.isnan(whole).all():
+                latents, members = self._draw_prior(ask, rng)
+                effective = float(n)
+            else:
+                chosen = rng.choice(len(weights), size=ask, p=weights)
+                latents = np.asarray(particles.latents)[0, chosen]
+                members = np.asarray(particles.classes)[0, chosen].astype(np.intp)
+                if not self.n_labels:
+                    members = np.asarray(self._components(latents)).argmax(axis=-1)
+            rows = self._draw_rows(latents, members, np.repeat(whole, ask, axis=0), rng)
+            rows = rows[:, list(self.columns)]
+            good = np.ones(ask, dtype=bool)
+            for j, region in regions.items():
+                good &= region.contains(rows[:, j])
+            found.append(rows[good])
+            kept.append(members[good])
+            have += int(good.sum())
+            if have >= n:
+                return np.concatenate(found)[:n], np.concatenate(kept)[:n], min(float(n), effective)
+        raise DataError(
+            f"Of the model's draws, {have} in {_MOST_TRIES} rounds meet the condition, not {n}: it "
+            "is too improbable to be drawn. Give wider intervals, or fewer."
+        )
+
+    def complete(self, x: Rows, rng: np.random.Generator | None = None, told: Any = None) -> Rows:
+        """Rows with missing cells filled: posterior means (levels: most probable), or one draw."""
+        whole = self._whole(x)
+        out = whole.copy()
+        holes = np.isnan(whole)
+        for rows, adapt in self._parts(whole, _DRAWS_FOR_POSTERIOR):
+            part = whole[rows]
+            if not adapt:
+                continue
+            particles = self._particles(part, _DRAWS_FOR_POSTERIOR, adapt)
+            weights = shares_of(particles.log_weights)
+            if rng is not None:
+                chosen = (np.cumsum(weights, axis=1) < rng.random((len(part), 1))).sum(axis=1)
+                chosen = np.minimum(chosen, weights.shape[1] - 1)
+                each = np.arange(len(part))
+                filled = self._draw_rows(
+                    np.asarray(particles.latents)[each, chosen],
+                    np.asarray(particles.classes)[each, chosen],
+                    part,
+                    rng,
+                )
+            else:
+                latents, classes = padded(particles.latents), padded(particles.classes)
+                outputs = outputs_of(self.module, latents, classes, self._arrays(part))
+                outputs = np.asarray(outputs)[: len(part)]
+                filled = self.shape.law.centres(np.swapaxes(outputs, 0, 1), weights.T)
+            out[rows] = np.where(holes[rows], filled, part)
+        return out[:, list(self.columns)]
+
+    # Other columns -------------------------------------------------------------------------------
+
+    def marginal(self, columns: Sequence[int]) -> Variational:
+        """The story of some columns; the others are integrated out."""
+        return replace(self, columns=tuple(self.columns[j] for j in columns))
+
+    def condition(self, given: Mapping[int, float | Region]) -> tuple[Variational | None, float]:
+        """The story of the other columns given values of some, and the log density of these."""
+        if any(not isinstance(value, int | float) for value in given.values()):
+            raise CannotAnswerError(
+                "condition on an interval or a set",
+                "VariationalAutoencoder",
+                "its density has no closed form; draws under such a condition are to be had from "
+                "sample(given=...)",
+                ("LatentTreeModel", "MixtureModel"),
+            )
+        row = np.full((1, self.n_columns), np.nan)
+        for j, value in given.items():
+            row[0, j] = value
+        log_density = float(self.log_prob(row)[0])
+        rest = tuple(c for j, c in enumerate(self.columns) if j not in given)
+        known = {self.columns[j]: float(value) for j, value in given.items()}  # type: ignore[arg-type]
+        if not rest:
+            return None, log_density
+        return replace(self, columns=rest, given={**self.given, **known}), log_density
+
+    # Inside ------------------------------------------------------------------------------------
+
+    @property
+    def _n_form(self) -> int:
+        return int(self.shape.law.form.n_columns)
+
+    def _check_told(self, row: Rows) -> None:
+        whole = self._whole(row)
+        if self.shape.told and np.isnan(whole[0, list(self.shape.told)]).all():
+            raise DataError(
+                "The model was fitted given some columns, which it does not draw: say what they "
+                "are, with given={column: value}."
+            )
+
+    def _whole(self, x: Rows) -> Rows:
+        """Rows of all columns of the form, (n, d), with what is given."""
+        whole = np.full((len(x), self._n_form), np.nan)
+        whole[:, list(self.columns)] = x
+        for j, value in self.given.items():
+            whole[:, j] = value
+        return whole
+
+    def _arrays(self, whole: Rows) -> dict[str, Any]:
+        """Arrays for the network, with as many rows as the next power of two."""
+        arrays = self.shape.law.form.encode(whole)
+        arrays["key"] = row_keys(whole, self.seed)
+        return {name: padded(array) for name, array in arrays.items()}
+
+    def _parts(self, whole: Rows, n_draws: int) -> list[tuple[Any, bool]]:
+        """Rows to ask about at once, and whether they have cells missing."""
+        at_once = _MOST_OUTPUTS // max(n_draws * self.shape.law.n_outputs, 1)
+        holes = np.isnan(whole[:, self._known_columns]).any(axis=1)
+        found = []
+        for adapt in (False, True):
+            rows = np.flatnonzero(holes == adapt)
+            parts = slices(len(rows), int(np.clip(at_once, 1, _MOST_ROWS)))
+            found += [(rows[part], adapt) for part in parts]
+        return found
+
+    @cached_property
+    def _known_columns(self) -> Any:
+        """Columns of which something is known; nothing can be said of the others."""
+        form = self.shape.law.form
+        empty = [isinstance(c, EmptyColumn) for c in getattr(form, "columns", ())]
+        return ~np.array(empty) if empty else np.ones(form.n_columns, dtype=bool)
+
+    def _particles(
+        self, whole: Rows, n_draws: int, adapt: bool, rng: np.random.Generator | None = None
+    ) -> Particles:
+        arrays = self._arrays(whole)
+        if rng is not None:
+            arrays["key"] = rng.integers(2**32, size=arrays["key"].shape, dtype=np.uint32)
+        weights = jnp.asarray(self.log_weights, dtype=jnp.float32)
+        found = draw_particles(self.module, arrays, weights, n_draws, None, jnp.int32(0), adapt)
+        latents, classes, logs = (np.asarray(a)[: len(whole)] for a in found)
+        if self.deeper is None:
+            return Particles(latents, classes, logs)
+        flat = latents.reshape(-1, latents.shape[-1]).astype(np.float64)
+        more, classes = self._depth(flat, None)
+        return Particles(latents, classes.reshape(logs.shape), logs + more.reshape(logs.shape))
+
+    def _depth(self, latents: FloatArray, label: int | None) -> tuple[FloatArray, Members]:
+        """What the second layer adds to log weights of latents (n, Z), and their classes."""
+        assert self.deeper is not None
+        told = self.deeper._log_prob(latents, _DRAWS_OF_DEPTH, label)
+        usual = np.asarray(log_prior(self.module, jnp.asarray(latents, dtype=jnp.float32)))
+        classes = self.deeper.class_probabilities(latents).argmax(axis=1)
+        return told - usual, classes.astype(np.intp)
+
+    def _log_prob(
+        self, whole: Rows, n_importance: int | None, label: int | None = None
+    ) -> FloatArray:
+        total = self.n_importance if n_importance is None else n_importance
+        # A large number of draws is taken in several rounds of equally many.
+        at_once = int(np.clip(_MOST_OUTPUTS // (8 * self.shape.law.n_outputs), 1, total))
+        n_rounds = -(-total // at_once)
+        a_round = -(-total // n_rounds)
+        weights = jnp.asarray(self.log_weights, dtype=jnp.float32)
+        which = None if label is None or self.deeper is not None else jnp.int32(label)
+        out = np.full(len(whole), -np.inf)
+        for rows, adapt in self._parts(whole, a_round):
+            arrays = self._arrays(whole[rows])
+            for i in range(n_rounds):
+                found = draw_particles(
+                    self.module, arrays, weights, a_round, which, jnp.int32(i), adapt
+                )
+                each = np.asarray(found[2], dtype=np.float64)[: len(rows)]
+                if self.deeper is not None:
+                    flat = np.asarray(found[0], dtype=np.float64)[: len(rows)]
+                    more, _ = self._depth(flat.reshape(-1, flat.shape[-1]), label)
+                    each = each + more.reshape(each.shape)
+                out[rows] = np.logaddexp(out[rows], np.logaddexp.reduce(each, axis=1))
+        return np.asarray(out - np.log(n_rounds * a_round))
+
+    def _over_rows(self, whole: Rows, n_draws: int, ask: Any) -> FloatArray:
+        out: Any = None
+        for rows, adapt in self._parts(whole, n_draws):
+            answer = ask(self._particles(whole[rows], n_draws, adapt))
+            if out is None:
+                out = np.empty((len(whole), *answer.shape[1:]))
+            out[rows] = answer
+        return np.empty(0) if out is None else out
+
+    def _components(self, latents: Any) -> Any:
+        """Log p(component, latents) (…, K)."""
+        return log_components(self.module, jnp.asarray(latents, dtype=jnp.float32))
+
+    def _draw_prior(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, Members]:
+        """Latents (n, Z), and classes, or components where there are none."""
+        if self.deeper is not None:
+            return self.deeper.sample(n, rng)
+        log_weights, means, log_widths = (
+            np.asarray(a, dtype=np.float64) for a in prior_components(self.module)
+        )
+        shares = np.exp(log_weights)
+        chosen = rng.choice(len(shares), size=n, p=shares / shares.sum())
+        latents = means[chosen] + np.exp(log_widths[chosen]) * rng.standard_normal(
+            (n, means.shape[1])
+        )
+        if self.n_labels:
+            shares = np.exp(self.log_weights)
+            chosen = rng.choice(len(shares), size=n, p=shares / shares.sum())
+        return latents, chosen.astype(np.intp)
+
+    def _draw_rows(
+        self, latents: FloatArray, members: Any, whole: Rows, rng: np.random.Generator
+    ) -> FloatArray:
+        """A row (n, all columns) for each latent, with the cells of ``whole`` that are known."""
+        found = []
+        for rows in slices(len(latents), _MOST_ROWS):
+            key = jax.random.key(int(rng.integers(2**31)))
+            drawn = drawn_rows(
+                self.module,
+                padded(np.asarray(latents[rows], dtype=np.float32)),
+                padded(np.asarray(members[rows])),
+                self._arrays(whole[rows]),
+                key,
+            )
+            n = len(latents[rows])
+            found.append(self.shape.law.decode({k: np.asarray(a)[:n] for k, a in drawn.items()}))
+        return np.where(np.isnan(whole), np.concatenate(found), whole)
