@@ -152,7 +152,7 @@ class SequenceSource:
         if kept is not None:
             return cls(**kept)
         form = getattr(loaded.storyteller, "form_", None)
-        if not hasattr(form, "symbols"):  # networks over rows have a form of another kind
+        if form is None or not hasattr(form, "symbols"):  # networks over rows have a form of another kind
             return None
         return cls("text" if form.symbols else "table", form.sequence, form.time)
 
