@@ -152,7 +152,8 @@ class SequenceSource:
         if kept is not None:
             return cls(**kept)
         form = getattr(loaded.storyteller, "form_", None)
-        if form is None or not hasattr(form, "symbols"):  # networks over rows have a form of another kind
+        # Networks over rows have a form of another kind.
+        if form is None or not hasattr(form, "symbols"):
             return None
         return cls("text" if form.symbols else "table", form.sequence, form.time)
 
