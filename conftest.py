@@ -11,8 +11,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _pool in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{_pool}_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Most of the time of a test of networks goes into compiling what another test has compiled: the
-# workers share it for the length of a run.
+# Most of the time of a test of networks goes into compiling, often what another test has compiled:
+# compile without much care for speed, and share the results for the length of a run.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+)
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _compiled = tempfile.TemporaryDirectory(prefix="fabula-tests-", ignore_cleanup_errors=True)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _compiled.name

@@ -164,6 +164,7 @@ def with_classes(**options) -> Variational:
     return Variational(network, (0, 1), log_weights=shares, classifier_log_weights=shares)
 
 
+@pytest.mark.slow
 def test_a_row_is_as_probable_as_with_all_classes_together():
     story = with_classes(n_classes=2)
     x = np.array([[0.3, 1.0], [-1.0, np.nan], [2.0, 0.0]])
