@@ -9,9 +9,9 @@ Chance in answers about a row is a function of the row: they do not depend on th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -27,10 +27,13 @@ from fabula.neural.diffusion_schedule import Schedule
 from fabula.neural.diffusion_solvers import Course, Solver
 from fabula.neural.networks.base import Network
 from fabula.neural.row_batches import padded, row_keys, row_slices
+from fabula.neural.row_stories import RowStory
 from fabula.persistence.registry import storable
 
 __all__ = ["Diffusion", "Route"]
 
+# Fewer rows than this cost as much as this, and one more compilation.
+_FEWEST_ROWS = 128
 _MOST_ROWS = 4096
 _MOST_ROWS_OF_DENSITY = 1024
 _DRAWS_FOR_MEAN = 32
@@ -41,7 +44,7 @@ _MOST_CLASSES_SUMMED = 20
 
 @storable("neural/diffusion")
 @dataclass(frozen=True)
-class Diffusion:
+class Diffusion(RowStory):
     """p(row) by denoising; some columns may be given or left out.
 
     Parameters
@@ -65,6 +68,8 @@ class Diffusion:
         Times behind each bound on a density.
     seed : int
     """
+
+    estimator = "DiffusionModel"
 
     network: Network
     schedule: Schedule
@@ -95,9 +100,14 @@ class Diffusion:
         return self.shape.noise
 
     @property
-    def n_columns(self) -> int:
-        """d."""
-        return len(self.columns)
+    def form_columns(self) -> int:
+        """Number of columns of the form."""
+        return int(self.noise.n_columns)
+
+    @property
+    def told_columns(self) -> tuple[int, ...]:
+        """Columns of the form that the network was trained under, and does not draw."""
+        return self.told
 
     @property
     def n_parameters(self) -> int:
@@ -159,7 +169,7 @@ class Diffusion:
         shares: FloatArray = np.zeros(1)
         if self.shape.n_classes and (always or self.shape.n_classes <= _MOST_CLASSES_SUMMED):
             labels, shares = list(range(self.shape.n_classes)), self.log_weights
-        whole = self._whole(x)
+        whole = self.whole(x)
         found = np.stack([self._log_prob(whole, c, n_times, flow) for c in labels], axis=1)
         return np.asarray(found + shares)
 
@@ -179,7 +189,7 @@ class Diffusion:
         for rows in row_slices(len(whole), _MOST_ROWS_OF_DENSITY):
             part = whole[rows]
             n = len(part)
-            keys = padded(row_keys(part, self.seed))
+            keys = padded(row_keys(part, self.seed), _FEWEST_ROWS)
             batch, _, _ = self.batch(part, np.zeros(n, dtype=np.intp))
             labels = one_hot(label, len(keys), self.shape.n_classes)
             args = self.module, self.schedule, batch, keys, labels, given
@@ -201,8 +211,8 @@ class Diffusion:
         labels: Any = None,
     ) -> tuple[Rows, Members]:
         """``n`` rows, and the class of each."""
-        whole = self._whole(np.full((n, self.n_columns), np.nan))
-        self._check_told(whole[:1])
+        whole = self.whole(np.full((n, self.n_columns), np.nan))
+        self.check_told(whole[:1])
         labels = self._labels(n, labels, rng, whole[:1])
         rows = self.complete_whole(whole, labels, rng, route)
         return rows[:, list(self.columns)], labels
@@ -225,15 +235,10 @@ class Diffusion:
         DataError
             Hardly any draw meets the regions.
         """
-        row = np.full((1, self.n_columns), np.nan)
-        regions = {}
-        for j, value in condition.items():
-            if isinstance(value, int | float):
-                row[0, j] = value
-            else:
-                regions[j] = value
-        whole = self._whole(row)
-        self._check_told(whole)
+        values = {j: v for j, v in condition.items() if isinstance(v, int | float)}
+        regions = {j: v for j, v in condition.items() if not isinstance(v, int | float)}
+        whole = self.whole(self.row_of(values))
+        self.check_told(whole)
         if regions and labels is not None and len(np.unique(labels)) > 1:
             return self._class_by_class(condition, np.asarray(labels), rng, route)
         found: list[FloatArray] = []
@@ -276,7 +281,7 @@ class Diffusion:
 
     def complete(self, x: Rows, rng: np.random.Generator | None = None, told: Any = None) -> Rows:
         """Rows with missing cells filled: means of draws (levels: most frequent), or one draw."""
-        whole = self._whole(x)
+        whole = self.whole(x)
         out = whole.copy()
         rows = np.flatnonzero(np.isnan(whole).any(axis=1))
         if not len(rows):
@@ -339,7 +344,7 @@ class Diffusion:
 
     def batch(self, whole: Rows, labels: Members, *, pad: bool = True) -> tuple[Any, Any, int]:
         """Arrays of rows, their classes as the network is told, and how many they are."""
-        fill = padded if pad else np.asarray
+        fill = partial(padded, fewest=_FEWEST_ROWS) if pad else np.asarray
         form = self.noise.form
         arrays = {name: fill(array) for name, array in form.encode(whole).items()}
         return arrays, one_hot(fill(np.asarray(labels)), 0, self.shape.n_classes), len(whole)
@@ -348,58 +353,11 @@ class Diffusion:
         self, n: int, condition: Mapping[int, Any], labels: Any, rng: np.random.Generator
     ) -> tuple[Rows, Members]:
         """Rows (n, all columns) of which only a condition on values is known, and their classes."""
-        row = np.full((1, self.n_columns), np.nan)
-        for j, value in condition.items():
-            row[0, j] = value
-        whole = self._whole(row)
-        self._check_told(whole)
+        whole = self.whole(self.row_of(condition))
+        self.check_told(whole)
         return np.repeat(whole, n, axis=0), self._labels(n, labels, rng, whole)
 
-    # Other columns -------------------------------------------------------------------------------
-
-    def marginal(self, columns: Sequence[int]) -> Diffusion:
-        """The story of some columns; the others are left out."""
-        return replace(self, columns=tuple(self.columns[j] for j in columns))
-
-    def condition(self, given: Mapping[int, float | Region]) -> tuple[Diffusion | None, float]:
-        """The story of the other columns given values of some, and the log density of these.
-
-        That density is a bound, or an estimate where all given columns are numbers.
-        """
-        if any(not isinstance(value, int | float) for value in given.values()):
-            raise CannotAnswerError(
-                "condition on an interval or a set",
-                "DiffusionModel",
-                "its density has no closed form; draws under such a condition are to be had from "
-                "sample(given=...)",
-                ("LatentTreeModel", "MixtureModel"),
-            )
-        row = np.full((1, self.n_columns), np.nan)
-        for j, value in given.items():
-            row[0, j] = value
-        log_density = float(self.log_prob(row)[0])
-        rest = tuple(c for j, c in enumerate(self.columns) if j not in given)
-        known = {self.columns[j]: float(value) for j, value in given.items()}  # type: ignore[arg-type]
-        if not rest:
-            return None, log_density
-        return replace(self, columns=rest, given={**self.given, **known}), log_density
-
     # Inside ------------------------------------------------------------------------------------
-
-    def _whole(self, x: Rows) -> Rows:
-        """Rows of all columns of the form, with what is given."""
-        whole = np.full((len(x), self.noise.n_columns), np.nan)
-        whole[:, list(self.columns)] = x
-        for j, value in self.given.items():
-            whole[:, j] = value
-        return whole
-
-    def _check_told(self, row: Rows) -> None:
-        if self.told and np.isnan(row[0, list(self.told)]).all():
-            raise DataError(
-                "The model was fitted given some columns, which it does not draw: say what they "
-                "are, with given={column: value}."
-            )
 
     def _labels(self, n: int, labels: Any, rng: np.random.Generator, row: Rows) -> Members:
         """Classes that rows are drawn for: as asked, or as probable as a row (1, d) makes them."""

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fabula.core.arrays import FloatArray, Rows
+from fabula.core.arrays import FloatArray
 from fabula.neural.autoencoder import AutoencoderModule, log_normal
 from fabula.neural.variational_learning import prepare
 
@@ -27,11 +27,8 @@ __all__ = [
     "log_prior",
     "moments",
     "outputs_of",
-    "padded",
     "prior_components",
-    "row_keys",
     "shares_of",
-    "slices",
 ]
 
 # Where cells are missing, what the encoder says is only where the search begins.
@@ -233,26 +230,3 @@ def shares_of(log_weights: Any) -> FloatArray:
     logs = logs - logs.max(axis=1, keepdims=True)
     weights = np.exp(logs)
     return np.asarray(weights / weights.sum(axis=1, keepdims=True))
-
-
-def slices(n: int, size: int) -> list[slice]:
-    """Stretches of at most ``size`` of n rows."""
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
-
-
-def padded(array: Any, size: int | None = None) -> Any:
-    """The array with as many rows as the next power of two, so that few shapes are compiled."""
-    n = len(array)
-    size = size or 1 << max(n - 1, 0).bit_length()
-    if size == n:
-        return array
-    return np.concatenate([array, np.repeat(array[-1:], size - n, axis=0)])
-
-
-def row_keys(whole: Rows, seed: int) -> Any:
-    """A number (n,) for each row that depends on its cells and on the seed alone."""
-    bits = np.ascontiguousarray(np.nan_to_num(whole, nan=-9.87e30).astype(np.float32))
-    words = bits.view(np.uint32).astype(np.uint64)
-    odd = np.random.default_rng(seed).integers(2**63, size=words.shape[1], dtype=np.uint64) | 1
-    mixed = (words * odd).sum(axis=1, dtype=np.uint64)
-    return ((mixed >> np.uint64(32)) ^ mixed).astype(np.uint32)

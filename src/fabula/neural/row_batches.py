@@ -10,22 +10,19 @@ from fabula.core.arrays import Rows
 
 __all__ = ["padded", "row_keys", "row_slices"]
 
-# Fewer rows than this cost as much as this, and one more compilation.
-_FEWEST = 128
-
 
 def row_slices(n: int, size: int) -> list[slice]:
     """The rows in parts of at most so many."""
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
-def padded(array: Any) -> Any:
+def padded(array: Any, fewest: int = 1) -> Any:
     """The array with as many rows as the next power of two, so that few shapes are compiled.
 
-    Of fewer than 128 rows, 128.
+    No fewer than ``fewest``, a power of two.
     """
     n = len(array)
-    size = max(1 << max(n - 1, 0).bit_length(), _FEWEST)
+    size = max(1 << max(n - 1, 0).bit_length(), fewest)
     if size == n:
         return array
     return np.concatenate([array, np.repeat(array[-1:], size - n, axis=0)])

@@ -11,7 +11,7 @@ Chance is a function of the row: its answers do not depend on the rows beside it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fabula.core.arrays import FloatArray, Members, Responsibilities, Rows
-from fabula.core.errors import CannotAnswerError, DataError
+from fabula.core.errors import DataError
 from fabula.core.regions import Region
 from fabula.neural.autoencoder import Autoencoder, AutoencoderModule
 from fabula.neural.networks.base import Network
@@ -34,12 +34,11 @@ from fabula.neural.particles import (
     log_prior,
     moments,
     outputs_of,
-    padded,
     prior_components,
-    row_keys,
     shares_of,
-    slices,
 )
+from fabula.neural.row_batches import padded, row_keys, row_slices
+from fabula.neural.row_stories import RowStory
 from fabula.neural.table_form import EmptyColumn
 from fabula.persistence.registry import storable
 
@@ -72,7 +71,7 @@ class Particles(NamedTuple):
 
 @storable("neural/variational")
 @dataclass(frozen=True)
-class Variational:
+class Variational(RowStory):
     """p(row) = ∫ p(latents) p(row | latents), some of whose columns may be given or left out.
 
     Parameters
@@ -94,6 +93,8 @@ class Variational:
         What tells the latents, in place of the prior of the network, and knows the classes: the
         second layer of a stack (Kingma et al. 2014, M1+M2).
     """
+
+    estimator = "VariationalAutoencoder"
 
     network: Network
     columns: tuple[int, ...]
@@ -117,9 +118,14 @@ class Variational:
         return self.network.build()  # type: ignore[no-any-return]
 
     @property
-    def n_columns(self) -> int:
-        """d."""
-        return len(self.columns)
+    def form_columns(self) -> int:
+        """Number of columns of the form."""
+        return int(self.shape.law.form.n_columns)
+
+    @property
+    def told_columns(self) -> tuple[int, ...]:
+        """Columns of the form that the network was trained under, and does not draw."""
+        return self.shape.told
 
     @property
     def n_parameters(self) -> int:
@@ -141,24 +147,24 @@ class Variational:
 
     def log_prob(self, x: Rows, n_importance: int | None = None) -> FloatArray:
         """A bound of the log density of rows (n,), nats; missing cells integrated out."""
-        total = self._log_prob(self._whole(x), n_importance)
+        total = self._log_prob(self.whole(x), n_importance)
         if self.given:
             nothing = np.full((1, self.n_columns), np.nan)
-            total = total - self._log_prob(self._whole(nothing), _DRAWS_FOR_CONDITION)
+            total = total - self._log_prob(self.whole(nothing), _DRAWS_FOR_CONDITION)
         # A row of which nothing was seen is certain.
         return np.where(np.isnan(x).all(axis=1), 0.0, total)
 
     def evidence_bound(self, x: Rows, n_draws: int = 64) -> FloatArray:
         """The evidence lower bound (n,), nats: the mean of the log weights of single draws."""
         return self._over_rows(
-            self._whole(x), n_draws, lambda part: np.asarray(part.log_weights).mean(axis=1)
+            self.whole(x), n_draws, lambda part: np.asarray(part.log_weights).mean(axis=1)
         )
 
     def log_joint(self, x: Rows, known: Any = None) -> FloatArray:
         """Bounds of log p(row, class), (n, C)."""
         found = []
         for label in range(self.n_labels):
-            found.append(self._log_prob(self._whole(x), None, label))
+            found.append(self._log_prob(self.whole(x), None, label))
         return np.stack(found, axis=1)
 
     def posterior(self, x: Rows, known: Any = None) -> tuple[FloatArray, Responsibilities]:
@@ -175,14 +181,14 @@ class Variational:
             each = np.exp(joint - np.logaddexp.reduce(joint, axis=-1, keepdims=True))
             return np.asarray(np.einsum("nk,nkc->nc", shares_of(part.log_weights), each))
 
-        return evidence, self._over_rows(self._whole(x), _DRAWS_FOR_POSTERIOR, shares)
+        return evidence, self._over_rows(self.whole(x), _DRAWS_FOR_POSTERIOR, shares)
 
     def class_probabilities(self, x: Rows) -> FloatArray:
         """What the classifier says of the classes, (n, C), under the story's shares of them."""
         if self.deeper is not None:
             return self.deeper.class_probabilities(self.encode(x))
-        whole, found = self._whole(x), []
-        for rows in slices(len(whole), _MOST_ROWS):
+        whole, found = self.whole(x), []
+        for rows in row_slices(len(whole), _MOST_ROWS):
             logs = np.asarray(classified(self.module, self._arrays(whole[rows])), dtype=np.float64)
             found.append(logs[: len(whole[rows])])
         logs = np.concatenate(found) + (self.log_weights - self.classifier_log_weights)
@@ -205,7 +211,7 @@ class Variational:
         def mean(part: Particles) -> FloatArray:
             return np.asarray(np.einsum("nk,nkz->nz", shares_of(part.log_weights), part.latents))
 
-        whole = self._whole(x)
+        whole = self.whole(x)
         if n_importance is not None:
             return self._over_rows(whole, n_importance, mean)
         holes = np.isnan(whole[:, self._known_columns]).any(axis=1)
@@ -215,7 +221,7 @@ class Variational:
         whole = whole[~holes]
         found = [
             np.asarray(moments(self.module, self._arrays(whole[rows]))[0])[: len(whole[rows])]
-            for rows in slices(len(whole), _MOST_ROWS)
+            for rows in row_slices(len(whole), _MOST_ROWS)
         ]
         if found:
             out[~holes] = np.concatenate(found)
@@ -223,8 +229,8 @@ class Variational:
 
     def draw_latents(self, x: Rows, n_draws: int, rng: np.random.Generator) -> FloatArray:
         """Latents (n_draws · n, Z) from the encoder's normals: all rows once, then again."""
-        whole, found = self._whole(x), []
-        for rows in slices(len(whole), _MOST_ROWS):
+        whole, found = self.whole(x), []
+        for rows in row_slices(len(whole), _MOST_ROWS):
             arrays = self._arrays(whole[rows])
             both = moments(self.module, arrays)
             found.append([np.asarray(a)[: len(whole[rows])] for a in both])
@@ -238,8 +244,8 @@ class Variational:
         """The rows (n, d) that latents (n, Z) stand for: means, and most probable levels."""
         n, found = len(latents), []
         codes = np.zeros(n, dtype=np.intp) if classes is None else np.asarray(classes)
-        whole = self._whole(np.full((n, self.n_columns), np.nan) if told is None else told)
-        for rows in slices(n, _MOST_ROWS):
+        whole = self.whole(np.full((n, self.n_columns), np.nan) if told is None else told)
+        for rows in row_slices(n, _MOST_ROWS):
             outputs = decoded(
                 self.module,
                 padded(np.asarray(latents[rows], dtype=np.float32)),
@@ -254,11 +260,11 @@ class Variational:
 
     def sample(self, n: int, rng: np.random.Generator) -> tuple[Rows, Members]:
         """``n`` rows, and the class (or component of the prior) of each."""
-        if self.given or self.shape.told:
+        if self.given or self.told_columns:
             rows, members, _ = self.sample_given(n, {}, rng)
             return rows, members
         latents, members = self._draw_prior(n, rng)
-        whole = np.full((n, self._n_form), np.nan)
+        whole = np.full((n, self.form_columns), np.nan)
         return self._draw_rows(latents, members, whole, rng)[:, list(self.columns)], members
 
     def sample_given(
@@ -276,11 +282,8 @@ class Variational:
         """
         values = {j: v for j, v in condition.items() if isinstance(v, int | float)}
         regions = {j: v for j, v in condition.items() if not isinstance(v, int | float)}
-        row = np.full((1, self.n_columns), np.nan)
-        for j, value in values.items():
-            row[0, j] = value
-        self._check_told(row)
-        whole = self._whole(row)
+        whole = self.whole(self.row_of(values))
+        self.check_told(whole)
         if not np.isnan(whole).all():
             particles = self._particles(whole, max(_DRAWS_FOR_CONDITION, n), True, rng)
             weights = shares_of(particles.log_weights)[0]
@@ -316,7 +319,7 @@ class Variational:
 
     def complete(self, x: Rows, rng: np.random.Generator | None = None, told: Any = None) -> Rows:
         """Rows with missing cells filled: posterior means (levels: most probable), or one draw."""
-        whole = self._whole(x)
+        whole = self.whole(x)
         out = whole.copy()
         holes = np.isnan(whole)
         for rows, adapt in self._parts(whole, _DRAWS_FOR_POSTERIOR):
@@ -343,53 +346,7 @@ class Variational:
             out[rows] = np.where(holes[rows], filled, part)
         return out[:, list(self.columns)]
 
-    # Other columns -------------------------------------------------------------------------------
-
-    def marginal(self, columns: Sequence[int]) -> Variational:
-        """The story of some columns; the others are integrated out."""
-        return replace(self, columns=tuple(self.columns[j] for j in columns))
-
-    def condition(self, given: Mapping[int, float | Region]) -> tuple[Variational | None, float]:
-        """The story of the other columns given values of some, and the log density of these."""
-        if any(not isinstance(value, int | float) for value in given.values()):
-            raise CannotAnswerError(
-                "condition on an interval or a set",
-                "VariationalAutoencoder",
-                "its density has no closed form; draws under such a condition are to be had from "
-                "sample(given=...)",
-                ("LatentTreeModel", "MixtureModel"),
-            )
-        row = np.full((1, self.n_columns), np.nan)
-        for j, value in given.items():
-            row[0, j] = value
-        log_density = float(self.log_prob(row)[0])
-        rest = tuple(c for j, c in enumerate(self.columns) if j not in given)
-        known = {self.columns[j]: float(value) for j, value in given.items()}  # type: ignore[arg-type]
-        if not rest:
-            return None, log_density
-        return replace(self, columns=rest, given={**self.given, **known}), log_density
-
     # Inside ------------------------------------------------------------------------------------
-
-    @property
-    def _n_form(self) -> int:
-        return int(self.shape.law.form.n_columns)
-
-    def _check_told(self, row: Rows) -> None:
-        whole = self._whole(row)
-        if self.shape.told and np.isnan(whole[0, list(self.shape.told)]).all():
-            raise DataError(
-                "The model was fitted given some columns, which it does not draw: say what they "
-                "are, with given={column: value}."
-            )
-
-    def _whole(self, x: Rows) -> Rows:
-        """Rows of all columns of the form, (n, d), with what is given."""
-        whole = np.full((len(x), self._n_form), np.nan)
-        whole[:, list(self.columns)] = x
-        for j, value in self.given.items():
-            whole[:, j] = value
-        return whole
 
     def _arrays(self, whole: Rows) -> dict[str, Any]:
         """Arrays for the network, with as many rows as the next power of two."""
@@ -404,7 +361,7 @@ class Variational:
         found = []
         for adapt in (False, True):
             rows = np.flatnonzero(holes == adapt)
-            parts = slices(len(rows), int(np.clip(at_once, 1, _MOST_ROWS)))
+            parts = row_slices(len(rows), int(np.clip(at_once, 1, _MOST_ROWS)))
             found += [(rows[part], adapt) for part in parts]
         return found
 
@@ -498,7 +455,7 @@ class Variational:
     ) -> FloatArray:
         """A row (n, all columns) for each latent, with the cells of ``whole`` that are known."""
         found = []
-        for rows in slices(len(latents), _MOST_ROWS):
+        for rows in row_slices(len(latents), _MOST_ROWS):
             key = jax.random.key(int(rng.integers(2**31)))
             drawn = drawn_rows(
                 self.module,
