@@ -145,6 +145,16 @@ def test_every_form_of_sequences_is_the_same_model():
             assert {"who", "letter"} <= set(drawn.columns)
 
 
+def test_draws_of_a_frame_without_a_column_of_sequences_stay_apart():
+    frame = pd.DataFrame({"letter": list("abc" * 20)})
+    model = small(width=4, context=4, max_epochs=1).fit(frame)
+    drawn = model.sample(3, length=5)
+    assert [list(part.columns) for part in drawn] == [["letter"]] * 3
+    assert [len(part) for part in drawn] == [5] * 3
+    (further,) = model.sample_from(frame, 4)
+    assert list(further.columns) == ["letter"] and len(further) <= 4
+
+
 def test_numbers_can_be_told():
     rng = np.random.default_rng(0)
     x = rng.normal(5.0, 3.0, size=60)

@@ -8,8 +8,11 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from fabula import load, save
+from fabula.cli._models import load_model
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.estimators.diffusion_model import DiffusionModel
+from fabula.persistence import describe
+from fabula.report.parameters import describe_model
 
 QUICK = {"width": 32, "depth": 1, "random_state": 0, "steps": 12, "n_times": 16}
 
@@ -95,6 +98,9 @@ def test_files_and_seeds_give_the_same_answers(of_table, tmp_path):
     assert np.array_equal(again.score_samples(TABLE[:9]), of_table.score_samples(TABLE[:9]))
     assert again.sample(5, random_state=3)[0].equals(of_table.sample(5, random_state=3)[0])
     assert again.report_ == of_table.report_ and again.get_params() == of_table.get_params()
+    found, shown = describe(path), load_model(str(path))
+    text = describe_model("m", found, shown.estimator, shown.class_names, shown.target)
+    assert "density: bound" in text and "component" not in text
     short = [DiffusionModel(max_epochs=1, **QUICK).fit(TABLE).sample(5)[0] for _ in range(2)]
     assert short[0].equals(short[1])
 

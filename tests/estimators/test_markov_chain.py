@@ -212,7 +212,7 @@ def test_questions_that_make_no_sense() -> None:
     ):
         with pytest.raises(UsageError, match=words):
             model.sample(**options)
-    with pytest.raises(DataError, match=r"'q' \(symbol 3\)"):
+    with pytest.raises(DataError, match=r"'q' \(symbol 3, counting from 1\)"):
         model.sample(prefix="anq")
     with pytest.raises(DataError, match="fitted to symbols"):
         model.score_samples([[0, 1]])

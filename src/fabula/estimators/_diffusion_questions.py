@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
-from fabula.core.errors import CannotAnswerError, UsageError
-from fabula.estimators._questions import TableQuestions, generator_of, read_prior, wants_estimate
-from fabula.questions import classify
-from fabula.questions.decide import Decisions, decide
+from fabula.core.errors import UsageError
+from fabula.estimators._network_questions import NetworkQuestions
+from fabula.estimators._questions import generator_of
 
 __all__ = ["DiffusionQuestions", "check_route"]
 
 _SOLVERS = ("heun", "dpm", "euler", "ancestral")
-_CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
 _DRAWS_OF_MODE = 64
 
 
@@ -34,13 +31,8 @@ def check_route(steps: Any, solver: Any, churn: Any, guidance: Any = 1.0) -> Non
             raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
 
 
-class DiffusionQuestions(TableQuestions):
+class DiffusionQuestions(NetworkQuestions):
     """What the story of a diffusion answers."""
-
-    classes_: np.ndarray
-    form_: Any
-    images_: bool
-    random_state: Any
 
     # Densities ---------------------------------------------------------------------------------
 
@@ -84,10 +76,6 @@ class DiffusionQuestions(TableQuestions):
             raise UsageError(f"n_times must be at least 1, not {n_times}.")
         flow = {"auto": None, "bound": False, "flow": True}[how]
         return np.asarray(self.story_.log_prob(x, n_times, flow=flow))
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean of `score_samples`, in nats; ``y`` is ignored."""
-        return float(np.average(self.score_samples(X), weights=sample_weight))
 
     # Draws -------------------------------------------------------------------------------------
 
@@ -147,10 +135,9 @@ class DiffusionQuestions(TableQuestions):
                 f"Invalid value for 'n_samples': {n_samples!r}. The sampling needs a whole number "
                 "of at least 1."
             )
-        state = getattr(self, "random_state", None) if random_state is None else random_state
-        rng = generator_of(state)
+        rng = generator_of(self.random_state if random_state is None else random_state)
         route = self._route(steps, solver, churn, guidance)
-        labels = None if y is None else self._class_codes(y, n_samples)
+        labels = self._class_codes(y, n_samples)
         condition = self._given(given) if given else {}
         if log_p is not None:
             rows, members = self._guided(
@@ -242,80 +229,15 @@ class DiffusionQuestions(TableQuestions):
         for solver in solvers:
             check_route(1, solver, 0.0)
         x = np.asarray(self._read(X), dtype=np.float64)
-        state = getattr(self, "random_state", None) if random_state is None else random_state
-        return steps_table(self.story_, x, steps, solvers, n_samples, generator_of(state))
+        rng = generator_of(self.random_state if random_state is None else random_state)
+        return steps_table(self.story_, x, steps, solvers, n_samples, rng)
 
     # Classes -----------------------------------------------------------------------------------
-
-    def _need_classes(self, question: str) -> None:
-        check_is_fitted(self, "story_")
-        if not hasattr(self, "classes_"):
-            raise CannotAnswerError(
-                question,
-                type(self).__name__,
-                "it was fitted without y and knows no classes",
-                _CLASSIFIERS,
-            )
-
-    def _class_codes(self, y: Any, n: int) -> np.ndarray:
-        if not hasattr(self, "classes_"):
-            raise UsageError("y goes with a model that was fitted with classes.")
-        names = np.asarray(y)
-        if names.ndim == 0:
-            names = np.repeat(names[None], n)
-        if len(names) != n:
-            raise UsageError(f"y has {len(names)} classes, but {n} rows were asked for.")
-        places = {name: k for k, name in enumerate(self.classes_.tolist())}
-        unknown = [name for name in names.tolist() if name not in places]
-        if unknown:
-            raise UsageError(f"{unknown[0]!r} is none of the classes {self.classes_.tolist()}.")
-        return np.array([places[name] for name in names.tolist()], dtype=np.intp)
 
     def predict_proba(self, X: Any) -> FloatArray:
         """Probability (n, C) of every class, by Bayes' rule from the densities under each."""
         self._need_classes("predict_proba")
-        return np.asarray(self.story_.posterior(np.asarray(self._read(X)))[1])
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of each row, (n,)."""
-        return self._name_members(self.predict_proba(X).argmax(axis=1))
-
-    def predict_log_proba(self, X: Any) -> FloatArray:
-        """Log probability (n, C) of every class, in nats."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.predict_proba(X)))
-
-    def predict_joint_log_proba(self, X: Any) -> FloatArray:
-        """Bounds, or estimates, of log p(row, class) in nats, (n, C)."""
-        self._need_classes("predict_joint_log_proba")
-        return np.asarray(self.story_.log_joint(np.asarray(self._read(X))))
-
-    def decide(
-        self, X: Any, costs: Any, reject_cost: float | None = None, *, rejected: Any = None
-    ) -> np.ndarray:
-        """The action with the smallest expected cost, for each row; as in `NaiveBayes.decide`."""
-        return self.decisions(X, costs, reject_cost).labels(rejected)
-
-    def decisions(self, X: Any, costs: Any, reject_cost: float | None = None) -> Decisions:
-        """As `decide`, with the expected cost of each decision in the unit of the costs."""
-        self._need_classes("decide")
-        return decide(self.predict_proba(X), costs, self.classes_.tolist(), reject_cost)
-
-    def with_prior(self, prior: Any, X: Any = None) -> Self:
-        """The same model under other prior probabilities of the classes; as in `NaiveBayes`."""
-        self._need_classes("with_prior")
-        if wants_estimate(prior, X):
-            with np.errstate(divide="ignore"):
-                likelihoods = np.log(self.predict_proba(X)) - self.story_.log_weights
-            shares = classify.climb_priors(likelihoods, np.exp(self.story_.log_weights))
-        else:
-            shares = read_prior(prior, self.classes_)
-        model = copy.copy(self)
-        model.story_ = classify.with_prior(self.story_, shares)
-        return model
-
-    def _name_members(self, members: np.ndarray) -> np.ndarray:
-        return np.asarray(self.classes_[members]) if hasattr(self, "classes_") else members
+        return super().predict_proba(X)
 
     # Missing cells -------------------------------------------------------------------------------
 
@@ -340,15 +262,4 @@ class DiffusionQuestions(TableQuestions):
         Lugmayr et al. (2022), RePaint, CVPR: for images, whose known pixels are put back at each
         step.
         """
-        if how == "mode" or how not in ("mean", "draw"):
-            return super().impute(X, how, n_draws, random_state=random_state)
-        if n_draws is not None and (how != "draw" or n_draws < 1):
-            raise UsageError("n_draws goes with how='draw', and is at least 1.")
-        x = np.asarray(self._read(X), dtype=np.float64)
-        state = getattr(self, "random_state", None) if random_state is None else random_state
-        rng = generator_of(state)
-        tables = [
-            self._give_completed(X, x, self.story_.complete(x, rng if how == "draw" else None))
-            for _ in range(n_draws or 1)
-        ]
-        return tables[0] if n_draws is None else tables
+        return super().impute(X, how, n_draws, random_state=random_state)

@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
-from fabula.core.errors import CannotAnswerError, UsageError
-from fabula.estimators._questions import TableQuestions, generator_of, read_prior, wants_estimate
-from fabula.questions import classify
-from fabula.questions.decide import Decisions, decide
+from fabula.core.errors import UsageError
+from fabula.estimators._network_questions import NetworkQuestions
+from fabula.estimators._questions import generator_of
 
 __all__ = ["LatentQuestions"]
 
-_CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
 
-
-class LatentQuestions(TableQuestions):
+class LatentQuestions(NetworkQuestions):
     """What a story with latents and, perhaps, classes answers."""
-
-    classes_: np.ndarray
-    form_: Any
-    images_: bool
 
     # Densities ---------------------------------------------------------------------------------
 
@@ -62,10 +54,6 @@ class LatentQuestions(TableQuestions):
     def evidence_bound(self, X: Any, n_draws: int = 64) -> FloatArray:
         """The evidence lower bound of each row (n,), in nats: the mean over so many draws."""
         return np.asarray(self.story_.evidence_bound(np.asarray(self._read(X)), n_draws))
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean bound of the log density, in nats; ``y`` is ignored."""
-        return float(np.average(self.score_samples(X), weights=sample_weight))
 
     def bits_per_dimension(self, X: Any, n_importance: int | None = None) -> float:
         """Bits per cell that lossless compression with this model would need, at most.
@@ -111,7 +99,10 @@ class LatentQuestions(TableQuestions):
         expected = self.story_.shape.n_latent
         if latents.shape[1] != expected:
             raise UsageError(f"Latents have {latents.shape[1]} dimensions, expected {expected}.")
-        return self._give(self.story_.decode(latents, self._class_codes(y, len(latents))))
+        codes = self._class_codes(y, len(latents))
+        if codes is None and self._has_classes:
+            codes = np.full(len(latents), int(self.story_.log_weights.argmax()))
+        return self._give(self.story_.decode(latents, codes))
 
     def reconstruct(self, X: Any) -> Any:
         """Rows encoded and decoded again: what is kept of each."""
@@ -194,88 +185,14 @@ class LatentQuestions(TableQuestions):
         ----------
         Mattei and Frellsen (2019), MIWAE, ICML.
         """
-        if how == "mode" or how not in ("mean", "draw"):
-            return super().impute(X, how, n_draws, random_state=random_state)
-        if n_draws is not None and (how != "draw" or n_draws < 1):
-            raise UsageError("n_draws goes with how='draw', and is at least 1.")
-        x = np.asarray(self._read(X), dtype=np.float64)
-        rng = generator_of(self.random_state if random_state is None else random_state)
-        tables = [
-            self._give_completed(X, x, self.story_.complete(x, rng if how == "draw" else None))
-            for _ in range(n_draws or 1)
-        ]
-        return tables[0] if n_draws is None else tables
+        return super().impute(X, how, n_draws, random_state=random_state)
 
     # Classes -----------------------------------------------------------------------------------
 
-    @property
-    def _has_classes(self) -> bool:
-        return hasattr(self, "classes_")
-
-    def _need_classes(self, question: str) -> None:
-        check_is_fitted(self, "story_")
-        if not self._has_classes:
-            raise CannotAnswerError(
-                question,
-                type(self).__name__,
-                "it was fitted without y and knows no classes",
-                _CLASSIFIERS,
-            )
-
-    def _class_codes(self, y: Any, n: int) -> Any:
-        if not self._has_classes:
-            if y is not None:
-                raise UsageError("y goes with a model that was fitted with classes.")
-            return None
-        if y is None:
-            return np.full(n, int(self.story_.log_weights.argmax()))
-        places = {name: k for k, name in enumerate(self.classes_.tolist())}
-        unknown = [name for name in np.asarray(y).tolist() if name not in places]
-        if unknown:
-            raise UsageError(f"{unknown[0]!r} is none of the classes {self.classes_.tolist()}.")
-        return np.array([places[name] for name in np.asarray(y).tolist()])
-
     def predict_proba(self, X: Any) -> FloatArray:
         """Probability (n, C) of every class; of every component of the prior without classes."""
-        return np.asarray(self.story_.posterior(np.asarray(self._read(X)))[1])
+        return super().predict_proba(X)
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class, or component of the prior, of each row, (n,)."""
-        return self._name_members(self.predict_proba(X).argmax(axis=1))
-
-    def predict_log_proba(self, X: Any) -> FloatArray:
-        """Log probability (n, C) of every class, in nats."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(self.predict_proba(X)))
-
-    def predict_joint_log_proba(self, X: Any) -> FloatArray:
-        """Bounds of log p(row, class) in nats, (n, C)."""
-        self._need_classes("predict_joint_log_proba")
-        return np.asarray(self.story_.log_joint(np.asarray(self._read(X))))
-
-    def decide(
-        self, X: Any, costs: Any, reject_cost: float | None = None, *, rejected: Any = None
-    ) -> np.ndarray:
-        """The action with the smallest expected cost, for each row; as in `NaiveBayes.decide`."""
-        return self.decisions(X, costs, reject_cost).labels(rejected)
-
-    def decisions(self, X: Any, costs: Any, reject_cost: float | None = None) -> Decisions:
-        """As `decide`, with the expected cost of each decision in the unit of the costs."""
-        self._need_classes("decide")
-        return decide(self.predict_proba(X), costs, self.classes_.tolist(), reject_cost)
-
-    def with_prior(self, prior: Any, X: Any = None) -> Self:
-        """The same model under other prior probabilities of the classes; as in `NaiveBayes`."""
-        self._need_classes("with_prior")
-        if wants_estimate(prior, X):
-            with np.errstate(divide="ignore"):
-                likelihoods = np.log(self.predict_proba(X)) - self.story_.log_weights
-            shares = classify.climb_priors(likelihoods, np.exp(self.story_.log_weights))
-        else:
-            shares = read_prior(prior, self.classes_)
-        model = copy.copy(self)
-        model.story_ = classify.with_prior(self.story_, shares)
-        return model
-
-    def _name_members(self, members: np.ndarray) -> np.ndarray:
-        return np.asarray(self.classes_[members]) if self._has_classes else members
+        return super().predict(X)

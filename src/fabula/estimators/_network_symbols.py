@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
-from fabula.core.errors import DataError, UsageError
+from fabula.core.errors import UsageError
 from fabula.estimators._allowed import masks_of
 from fabula.estimators._questions import generator_of
 from fabula.estimators._sequences import whole_number
-from fabula.estimators._symbol_questions import SymbolQuestions, check_range
+from fabula.estimators._symbol_questions import SymbolQuestions, bits, check_rule
 from fabula.estimators._told import ConditionForm
 from fabula.structures.ngram_tree import as_codes
 
@@ -85,12 +84,7 @@ class NetworkSymbolQuestions(SymbolQuestions):
     def bits_per_symbol(self, X: Any, lengths: Any = None, *, condition: Any = None) -> float:
         """Mean of -log2 p(symbol | those before it), where an end counts as a symbol."""
         sequences = self._asked(X, lengths).sequences
-        total = sequences.n_steps + len(sequences) * bool(self.story_.ends)
-        if not total:
-            raise DataError("The sequences have no symbols: there is nothing to score.")
-        told = self._told(condition, len(sequences))
-        nats = -float(self.story_.log_prob(sequences, told).sum())
-        return nats / (total * float(np.log(2.0)))
+        return bits(self.story_, sequences, told=(self._told(condition, len(sequences)),))
 
     def perplexity(self, X: Any, lengths: Any = None, *, condition: Any = None) -> float:
         """2 to the power of `bits_per_symbol`: among how many symbols the model seems to choose."""
@@ -158,16 +152,11 @@ class NetworkSymbolQuestions(SymbolQuestions):
             that of a symbol never seen.
         """
         check_is_fitted(self, "story_")
-        if n is not None:
-            whole_number("n", n)
         told = self._told(condition, 1)
         shares = self.story_.next_probabilities(
             self._codes_of(prefix), None if told is None else told[0]
         )
-        symbols: list[Any] = [*self.symbols_, "unknown", None][: len(shares)]
-        order = np.argsort(-shares, kind="stable")
-        found = [(symbols[v], float(shares[v])) for v in order if v != self._n_symbols]
-        return found[:n]
+        return self._most_probable(shares, n)
 
     def sample(
         self,
@@ -229,12 +218,11 @@ class NetworkSymbolQuestions(SymbolQuestions):
         the distribution of sequences that happen to keep to it: a place is not chosen with an eye
         to what will be allowed after it.
         """
-        codes = self._known_codes(prefix, "The prefix")
-        begun = [codes] * whole_number("n_samples", n_samples)
+        check_is_fitted(self, "story_")
         name = "max_length" if length is None else "length"
         most = whole_number(name, max_length if length is None else length)
-        if len(codes) > most:
-            raise UsageError(f"The prefix is longer than {name}={most}.")
+        codes = self._beginning(prefix, most, name)
+        begun = [codes] * whole_number("n_samples", n_samples)
         rule = self._rule(temperature, top_k, top_p, allowed, length)
         return self._write(self._draw(begun, most, rule, condition, random_state))
 
@@ -285,10 +273,7 @@ class NetworkSymbolQuestions(SymbolQuestions):
     ) -> Rule:
         from fabula.neural.symbol_draws import Rule
 
-        check_range("temperature", temperature, 0.0, np.inf)
-        check_range("top_p", top_p, 0.0, 1.0)
-        if top_k is not None:
-            whole_number("top_k", top_k)
+        check_rule(temperature, top_k, top_p)
         masks = masks_of(allowed, length, self.symbols_, self._written, self.story_.ends)
         return Rule(float(temperature), top_k, float(top_p), masks)
 
@@ -302,33 +287,13 @@ class NetworkSymbolQuestions(SymbolQuestions):
         )
         return drawn
 
-    def _write(self, drawn: Sequences) -> Any:
-        form = self.form_
-        if form.container in ("array", "cube"):
-            form = replace(form, container="list")  # one array could not say where each ends
-        return form.write(drawn.with_steps(drawn.steps[:, None].astype(np.float64)))
-
     def _written(self, codes: np.ndarray) -> Any:
         """Symbols as the owner of the data knows them: a text of texts, else a list."""
         symbols = [self.symbols_[code] for code in codes.tolist()]
         return "".join(symbols) if self.form_.container == "texts" else symbols
 
-    def _known_codes(self, prefix: Any, name: str) -> np.ndarray:
-        check_is_fitted(self, "story_")
-        return self._refuse_unknown(self._codes_of(prefix), name, prefix)
-
     def _as_codes(self, sequences: Sequences) -> np.ndarray:
         return np.asarray(as_codes(sequences, self._n_symbols).steps)
-
-    def _refuse_unknown(self, codes: np.ndarray, name: str, symbols: Any = None) -> np.ndarray:
-        unknown = np.flatnonzero(codes == self._n_symbols)
-        if len(unknown):
-            what = "a symbol" if symbols is None else repr(symbols[int(unknown[0])])
-            raise DataError(
-                f"{name} holds {what} (symbol {unknown[0] + 1}, counting from 1), which the model "
-                "does not know: take symbols that the data hold."
-            )
-        return codes
 
 
 def _without_beginnings(drawn: Sequences, sizes: np.ndarray) -> Sequences:

@@ -1,31 +1,34 @@
-"""What every estimator of networks shares: reading tables and images, training, files.
+"""What every estimator of rows told by a network shares: reading, fitting, training, files.
 
 A subclass has these parameters among its own, and gives them to nobody else:
 
 ``max_epochs``, ``max_time``, ``batch_size``, ``learning_rate``, ``validation``, ``patience``,
-``checkpoint``, ``image_shape``, ``kinds``, ``random_state``.
+``checkpoint``, ``image_shape``, ``kinds``, ``scaling``, ``random_state``; and ``conditional``, if
+it asks for `_told_columns`.
 
-Its ``fit`` reads, learns a form, trains a `fabula.neural.training.Learner` and keeps a story:
+`NeuralEstimator.fit` checks, reads tables or images and classes, and learns ``form_``. What is
+left to write is how a `fabula.neural.training.Learner` makes a story of rows:
 
 .. code-block:: python
 
-    def fit(self, X, y=None):
-        need_neural(type(self).__name__)          # one clear error where JAX is missing
-        self._check_training()
-        rows = self._read_rows(X)                 # (n, d): of a table or of images
-        rng = generator_of(self.random_state)
-        self.form_ = self._learn_form(rows)       # TableForm or ImageForm
-        arrays = self.form_.encode(rows)          # a tree of arrays, one entry a row
-        train, held_out = self._split(arrays, len(rows), rng)
+    _story = "fabula.neural.…:…"                  # where the class of the story is
+
+    def _check_parameters(self):
+        super()._check_parameters()               # those of training
+        …
+
+    def _learn(self, x, codes, rng):              # rows (n, d); codes (n,) of classes, or None
+        arrays = self.form_.encode(x)             # a tree of arrays, one entry a row
+        train, held_out = self._split(arrays, len(x), rng)
         learned, self.report_ = self._train(learner, train, held_out, rng)
         self.story_ = …                           # @storable("neural/…"), a frozen dataclass
-        return self
 
 The story has ``n_columns`` (that of the encoded rows), ``n_parameters`` and, of the protocols in
 `fabula.questions.protocols`, those it can answer: ``log_prob`` (absent where the density is
 implicit), ``sample(n, rng)``, ``sample_given``, ``condition``, ``marginal``, ``complete``. What
 `TableQuestions` builds on them then works for tables (pandas, polars, pyarrow, numpy), and here
-for arrays of images as well. ``density_kind`` says what ``score_samples`` is: "exact", "bound",
+for arrays of images as well; `fabula.estimators._network_questions` adds classes, and cells that
+are filled by ``complete``. ``density_kind`` says what ``score_samples`` is: "exact", "bound",
 "estimate" or "implicit"; a question that a model has no answer to raises `CannotAnswerError`.
 Files hold what ``to_state`` gives: parameters, the story with its weights (`Network`: safetensors)
 and the report.
@@ -34,55 +37,44 @@ and the report.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from fabula.core.arrays import FloatArray, Rows
+from fabula.core.arrays import Codes, FloatArray, Rows
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.core.regions import Region
-from fabula.estimators._questions import TableQuestions
-from fabula.estimators._table import adopt_columns, is_frame
+from fabula.estimators._network_checks import check_training, need_neural
+from fabula.estimators._questions import TableQuestions, generator_of
+from fabula.estimators._table import adopt_columns, is_frame, read_target
 
 if TYPE_CHECKING:
     from fabula.neural.image_form import ImageForm
     from fabula.neural.table_form import TableForm
     from fabula.neural.training import TrainingReport
 
-__all__ = ["NeuralEstimator", "need_neural"]
+__all__ = ["NeuralEstimator"]
 
 _LEAST_ROWS_TO_HOLD_OUT = 40
 # Small tables are cut into at least so many minibatches: one step a pass learns little.
 _LEAST_BATCHES = 8
-_USUAL_STEPS = 6000
-_FEWEST_AND_MOST_PASSES = (20, 400)
-
-
-def need_neural(name: str) -> None:
-    """Raise one clear error where the libraries for networks are missing.
-
-    Raises
-    ------
-    UsageError
-    """
-    from importlib.util import find_spec
-
-    missing = [package for package in ("jax", "equinox", "optax") if find_spec(package) is None]
-    if missing:
-        raise UsageError(
-            f'{name} is a network and needs {" and ".join(missing)}: pip install "fabula[neural]".'
-        )
+_FEWEST_PASSES = 20
 
 
 class NeuralEstimator(TableQuestions):
-    """Rows of tables and of images, and the training loop."""
+    """Rows of tables and of images, perhaps with classes, and the training loop."""
 
     form_: TableForm | ImageForm
     report_: TrainingReport
+    classes_: np.ndarray
+    images_: bool
     image_shape: tuple[int, ...] | None
     kinds: Mapping[Any, Any] | None
+    scaling: str
+    conditional: Sequence[Any] | None
     random_state: Any
     max_epochs: int | None
     max_time: float | None
@@ -94,6 +86,10 @@ class NeuralEstimator(TableQuestions):
 
     _story: str
     """Where the class of the story is, as "module:Class": it needs JAX, and is imported late."""
+
+    # Without max_epochs: passes enough for so many steps, though not more than so many passes.
+    _usual_steps: ClassVar[int] = 6000
+    _most_passes: ClassVar[int] = 400
 
     # Called with the share that is done, the loss and the seconds left, while training goes on.
     _on_progress: Callable[[float, float, float], None] | None = None
@@ -111,6 +107,53 @@ class NeuralEstimator(TableQuestions):
         need_neural(type(self).__name__)
         module, _, name = self._story.partition(":")
         return getattr(import_module(module), name)  # type: ignore[no-any-return]
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Learn the network.
+
+        Parameters
+        ----------
+        X : (n, d) array, data frame, or images (n, h, w) or (n, h, w, c)
+            Missing cells and pixels are NaN or null.
+        y : (n,) array, optional
+            Classes; -1, None or NaN where a row has none.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        UsageError
+            A parameter makes no sense, or the libraries for networks are missing.
+        DataError
+            The rows cannot be used; the message names column and row.
+
+        Warns
+        -----
+        ConvergenceWarning
+            A loss was no finite number, so that training went back.
+        """
+        need_neural(type(self).__name__)
+        self._check_parameters()
+        self._forget("classes_", "log_condition_")
+        x = self._read_rows(X)
+        codes: Codes | None = None
+        if y is not None:
+            self.classes_, codes = read_target(y, len(x))
+        self.form_ = self._learn_form(x)
+        self._learn(x, codes, generator_of(self.random_state))
+        self.n_iter_ = self.report_.n_steps
+        self.converged_ = self.report_.converged
+        return self
+
+    @abstractmethod
+    def _learn(self, x: Rows, codes: Codes | None, rng: np.random.Generator) -> None:
+        """Set ``story_`` and ``report_`` from rows (n, d) and their classes, -1 where unknown."""
+
+    def _check_parameters(self) -> None:
+        """Raise a UsageError where a parameter makes no sense."""
+        check_training(self)
 
     # Reading ----------------------------------------------------------------------------------
 
@@ -153,13 +196,27 @@ class NeuralEstimator(TableQuestions):
     def _is_of_images(self) -> bool:
         return hasattr(getattr(self, "form_", None), "n_pixels")
 
-    def _learn_form(self, rows: Rows, **options: Any) -> TableForm | ImageForm:
+    @property
+    def _reads_images(self) -> bool:
+        """Whether the rows that are learned from are images."""
+        return self.images_ or self.image_shape is not None
+
+    def _learn_form(self, rows: Rows) -> TableForm | ImageForm:
         """The form of the rows that `_read_rows` gave."""
-        if self.images_ or self.image_shape is not None:
+        if self._reads_images:
             return self.form_
         from fabula.neural.table_form import TableForm
 
-        return TableForm.learned(rows, self.columns_.fields, **options)
+        return TableForm.learned(rows, self.columns_.fields, scaling=self.scaling)  # type: ignore[arg-type]
+
+    def _told_columns(self) -> tuple[int, ...]:
+        """The encoded columns that ``conditional`` names."""
+        if self.conditional is None:
+            return ()
+        told = tuple(j for name in self.conditional for j in self.columns_.find(name))
+        if len(set(told)) == len(self.columns_.fields):
+            raise UsageError("conditional names every column: none is left to model.")
+        return told
 
     def _give(self, x: FloatArray, condition: Mapping[int, float | Region] | None = None) -> Any:
         if self._is_of_images and self.images_ and x.shape[1] == self.form_.n_columns:
@@ -172,27 +229,40 @@ class NeuralEstimator(TableQuestions):
             return given.reshape(np.shape(X))
         return given
 
-    # Training ---------------------------------------------------------------------------------
+    # Classes ----------------------------------------------------------------------------------
 
-    def _check_training(self) -> None:
-        for name in ("max_epochs", "batch_size"):
-            value = getattr(self, name)
-            if name == "max_epochs" and value is None:
-                continue
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}.")
-        if self.patience is not None and not (
-            isinstance(self.patience, int | np.integer) and self.patience >= 1
-        ):
-            raise UsageError(f"patience must be at least 1 or None, not {self.patience!r}.")
-        if self.max_time is not None and not self.max_time > 0:
-            raise UsageError(f"max_time must be a positive number of seconds, not {self.max_time}.")
-        if not 0 < self.learning_rate < 1:
-            raise UsageError(f"learning_rate must lie between 0 and 1, not {self.learning_rate!r}.")
-        if not 0 <= self.validation < 1:
-            raise UsageError(
-                f"validation must be a share from 0 to below 1, not {self.validation!r}."
-            )
+    @property
+    def _has_classes(self) -> bool:
+        return hasattr(self, "classes_")
+
+    def _log_shares(self, codes: Codes | None) -> FloatArray:
+        """Log of the shares of classes (C,) among the rows that have one; (0,) without classes."""
+        if codes is None:
+            return np.zeros(1)
+        counts = np.bincount(codes[codes >= 0], minlength=len(self.classes_))
+        return np.asarray(np.log(counts / counts.sum()))
+
+    def _class_codes(self, y: Any, n: int) -> Codes | None:
+        """Codes (n,) of a class, or of one for each of n rows; None where none is named."""
+        if y is None:
+            return None
+        if not self._has_classes:
+            raise UsageError("y goes with a model that was fitted with classes.")
+        names = np.asarray(y)
+        if names.ndim == 0:
+            names = np.repeat(names[None], n)
+        if len(names) != n:
+            raise UsageError(f"y has {len(names)} classes, but {n} rows were asked for.")
+        places = {name: k for k, name in enumerate(self.classes_.tolist())}
+        unknown = [name for name in names.tolist() if name not in places]
+        if unknown:
+            raise UsageError(f"{unknown[0]!r} is none of the classes {self.classes_.tolist()}.")
+        return np.array([places[name] for name in names.tolist()], dtype=np.intp)
+
+    def _name_members(self, members: np.ndarray) -> np.ndarray:
+        return np.asarray(self.classes_[members]) if self._has_classes else members
+
+    # Training ---------------------------------------------------------------------------------
 
     def _split(
         self,
@@ -228,7 +298,8 @@ class NeuralEstimator(TableQuestions):
         if self.max_epochs is not None:
             return int(self.max_epochs)
         a_pass = max(n // int(self.batch_size), _LEAST_BATCHES)
-        return int(np.clip(-(-_USUAL_STEPS // a_pass), *_FEWEST_AND_MOST_PASSES))
+        passes = -(-self._usual_steps // a_pass)
+        return int(np.clip(passes, _FEWEST_PASSES, self._most_passes))
 
     def _train(
         self,

@@ -11,6 +11,7 @@ from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError, UsageError
 from fabula.estimators._sequence_form import Reading, SequenceForm
 from fabula.estimators._symbol_questions import SymbolQuestions, listed
+from fabula.structures.ngram_tree import as_codes
 
 __all__ = ["LearnsSymbols"]
 
@@ -19,6 +20,7 @@ class LearnsSymbols(SymbolQuestions):
     """Estimators that take one symbol a step, of an alphabet that may be stated."""
 
     alphabet: Any
+    ends: Any
 
     def _array_kind(self) -> str:
         return "category"
@@ -42,6 +44,13 @@ class LearnsSymbols(SymbolQuestions):
             )
         return form, reading
 
+    def _read_symbols(self, X: Any, lengths: Any) -> tuple[Sequences, bool]:
+        """Codes to learn from, and whether sequences end: other than one single text, if "auto"."""
+        reading = self._reading(listed(X), lengths, reset=True)
+        sequences = as_codes(reading.sequences, self._n_symbols)
+        self._check_symbols(sequences)
+        return sequences, not isinstance(X, str) if self.ends == "auto" else bool(self.ends)
+
     def _check_symbols(self, sequences: Sequences) -> None:
         if not sequences.n_steps:
             raise DataError("The sequences have no symbols at all: nothing can be learned.")
@@ -53,6 +62,10 @@ class LearnsSymbols(SymbolQuestions):
                 f"Sequence {which}, step {step} (counting from 1) holds a symbol that is not in "
                 "alphabet: add it there, or remove it."
             )
+
+    def _check_ends(self) -> None:
+        if self.ends not in ("auto", True, False):
+            raise UsageError(f"ends must be True, False or 'auto', not {self.ends!r}.")
 
     def _check_alphabet(self) -> None:
         if self.alphabet is None:

@@ -17,7 +17,7 @@ from fabula.estimators._sequences import SequenceEstimator, whole_number
 from fabula.structures.markov_chain import MarkovChain as Chain
 from fabula.structures.ngram_tree import as_codes
 
-__all__ = ["SymbolQuestions", "bits", "check_range", "listed"]
+__all__ = ["SymbolQuestions", "bits", "check_range", "check_rule", "listed"]
 
 
 class SymbolQuestions(SequenceEstimator):
@@ -136,13 +136,7 @@ class SymbolQuestions(SequenceEstimator):
             that of a symbol never seen.
         """
         check_is_fitted(self, "story_")
-        if n is not None:
-            whole_number("n", n)
-        probabilities = self.story_.next_probabilities(self._codes_of(prefix))
-        symbols: list[Any] = [*self.symbols_, "unknown", None][: len(probabilities)]
-        order = np.argsort(-probabilities, kind="stable")
-        found = [(symbols[v], float(probabilities[v])) for v in order if v != self._n_symbols]
-        return found[:n]
+        return self._most_probable(self.story_.next_probabilities(self._codes_of(prefix)), n)
 
     def sample(
         self,
@@ -183,24 +177,12 @@ class SymbolQuestions(SequenceEstimator):
         UsageError
             A parameter makes no sense.
         DataError
-            The prefix holds a symbol that the chain does not know.
+            The prefix holds a symbol that the model does not know.
         """
         check_is_fitted(self, "story_")
         whole_number("n_samples", n_samples)
-        whole_number("max_length", max_length)
-        if top_k is not None:
-            whole_number("top_k", top_k)
-        check_range("temperature", temperature, 0.0, np.inf)
-        check_range("top_p", top_p, 0.0, 1.0)
-        codes = self._codes_of(prefix)
-        unknown = np.flatnonzero(codes == self._n_symbols)
-        if len(unknown):
-            raise DataError(
-                f"The prefix holds {prefix[int(unknown[0])]!r} (symbol {unknown[0] + 1}), which "
-                "the chain does not know: take symbols that the data hold."
-            )
-        if len(codes) > max_length:
-            raise UsageError(f"The prefix is longer than max_length={max_length}.")
+        check_rule(temperature, top_k, top_p)
+        codes = self._beginning(prefix, whole_number("max_length", max_length))
         rng = generator_of(self.random_state if random_state is None else random_state)
         drawn = self.story_.sample_codes(
             n_samples,
@@ -211,8 +193,40 @@ class SymbolQuestions(SequenceEstimator):
             top_k=top_k,
             top_p=float(top_p),
         )
+        return self._write(drawn)
+
+    # Inside -------------------------------------------------------------------------------------
+
+    def _most_probable(self, probabilities: FloatArray, n: int | None) -> list[tuple[Any, float]]:
+        """The first n known symbols, or the end, with their probabilities."""
+        if n is not None:
+            whole_number("n", n)
+        symbols: list[Any] = [*self.symbols_, "unknown", None][: len(probabilities)]
+        order = np.argsort(-probabilities, kind="stable")
+        found = [(symbols[v], float(probabilities[v])) for v in order if v != self._n_symbols]
+        return found[:n]
+
+    def _write(self, drawn: Sequences) -> Any:
+        """Drawn codes in the form of the data of the fit, one sequence apart from the next."""
         steps = drawn.steps[:, None].astype(np.float64)
         return self.form_.separate().write(drawn.with_steps(steps))
+
+    def _beginning(self, prefix: Any, most: int, name: str = "max_length") -> np.ndarray:
+        """Codes of a prefix, all of them known, that leaves room in so many steps."""
+        codes = self._refuse_unknown(self._codes_of(prefix), "The prefix", prefix)
+        if len(codes) > most:
+            raise UsageError(f"The prefix is longer than {name}={most}.")
+        return codes
+
+    def _refuse_unknown(self, codes: np.ndarray, name: str, symbols: Any = None) -> np.ndarray:
+        unknown = np.flatnonzero(codes == self._n_symbols)
+        if len(unknown):
+            what = "a symbol" if symbols is None else repr(symbols[int(unknown[0])])
+            raise DataError(
+                f"{name} holds {what} (symbol {unknown[0] + 1}, counting from 1), which the model "
+                "does not know: take symbols that the data hold."
+            )
+        return codes
 
     def _codes_of(self, prefix: Any) -> np.ndarray:
         if not isinstance(prefix, Sequence | np.ndarray):
@@ -239,11 +253,21 @@ def check_range(name: str, value: Any, least: float, most: float) -> None:
         raise UsageError(f"{name} must be a number {bounds}, not {value!r}.")
 
 
-def bits(chain: Chain, sequences: Sequences, weights: FloatArray | None = None) -> float:
-    """Bits per symbol of weighted sequences; an end counts as a symbol."""
-    n_symbols = sequences.lengths + int(chain.ends)
+def check_rule(temperature: Any, top_k: Any, top_p: Any) -> None:
+    """Refuse ways of drawing symbols that make no sense."""
+    check_range("temperature", temperature, 0.0, np.inf)
+    check_range("top_p", top_p, 0.0, 1.0)
+    if top_k is not None:
+        whole_number("top_k", top_k)
+
+
+def bits(
+    story: Any, sequences: Sequences, weights: FloatArray | None = None, told: tuple[Any, ...] = ()
+) -> float:
+    """Bits per symbol of weighted sequences, of which more may be told; an end is a symbol."""
+    n_symbols = sequences.lengths + int(story.ends)
     each = np.ones(len(sequences)) if weights is None else weights
     total = float(each @ n_symbols)
     if not total > 0:
         raise DataError("The sequences have no symbols: there is nothing to score.")
-    return -float(each @ chain.log_prob(sequences)) / total / float(np.log(2.0))
+    return -float(each @ story.log_prob(sequences, *told)) / total / float(np.log(2.0))

@@ -12,15 +12,14 @@ from sklearn.base import DensityMixin
 
 from fabula.core.blocks import Sequences
 from fabula.core.errors import UsageError
+from fabula.estimators._network_checks import check_training, need_neural
 from fabula.estimators._network_symbols import NetworkSymbolQuestions
-from fabula.estimators._neural import NeuralEstimator, need_neural
 from fabula.estimators._questions import generator_of
 from fabula.estimators._sequences import whole_number
 from fabula.estimators._symbol_form import LearnsSymbols
-from fabula.estimators._symbol_questions import check_range, listed
+from fabula.estimators._symbol_questions import check_range
 from fabula.estimators._told import ConditionForm
 from fabula.persistence.registry import storable
-from fabula.structures.ngram_tree import as_codes
 
 __all__ = ["AutoregressiveModel"]
 
@@ -179,13 +178,9 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
         """
         need_neural(type(self).__name__)
         width, depth = self._check_parameters()
-        one_text = isinstance(X, str)
-        reading = self._reading(listed(X), lengths, reset=True)
-        sequences = as_codes(reading.sequences, self._n_symbols)
-        self._check_symbols(sequences)
+        sequences, ends = self._read_symbols(X, lengths)
         n = len(sequences)
         form = None if condition is None else ConditionForm.learned(condition, n)
-        ends = (not one_text) if self.ends == "auto" else bool(self.ends)
         self.condition_form_ = form
         self._learn(
             sequences,
@@ -262,8 +257,7 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
         if whole_number("context", self.context, 2) % 2:
             raise UsageError(f"context must be an even number, not {self.context}.")
         check_range("dropout", self.dropout, 0.0, 0.9)
-        if self.ends not in ("auto", True, False):
-            raise UsageError(f"ends must be True, False or 'auto', not {self.ends!r}.")
+        self._check_ends()
         self._check_alphabet()
-        NeuralEstimator._check_training(self)
+        check_training(self)
         return width, depth

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.base import DensityMixin
 
 from fabula.core.arrays import Codes, Rows
 from fabula.core.errors import UsageError
-from fabula.estimators._diffusion_questions import DiffusionQuestions
-from fabula.estimators._neural import NeuralEstimator, need_neural
-from fabula.estimators._questions import generator_of
-from fabula.estimators._table import read_target
+from fabula.estimators._diffusion_questions import DiffusionQuestions, check_route
+from fabula.estimators._network_checks import check_part
+from fabula.estimators._sequences import whole_number
 from fabula.persistence.registry import storable
 
 __all__ = ["DiffusionModel"]
@@ -21,13 +20,11 @@ __all__ = ["DiffusionModel"]
 # Rows of a table of which random columns are shown, or hidden, while learning.
 _KNOWN_OF_TABLES = 0.2
 _LEAST_SIDE_TO_CONVOLVE = 14
-_USUAL_STEPS = 12_000
 _LEAST_HELD_OUT = 1000
-_FEWEST_AND_MOST_PASSES = (20, 2000)
 
 
 @storable("estimator/diffusion_model")
-class DiffusionModel(DiffusionQuestions, NeuralEstimator, DensityMixin):
+class DiffusionModel(DiffusionQuestions, DensityMixin):
     """Rows become noise step by step; a network that undoes the steps makes rows of noise.
 
     It takes tables with columns of any kind, and images; cells may be missing. Numbers carry
@@ -104,6 +101,8 @@ class DiffusionModel(DiffusionQuestions, NeuralEstimator, DensityMixin):
     """
 
     _story = "fabula.neural.diffusion:Diffusion"
+    _usual_steps = 12_000
+    _most_passes = 2000
 
     def __init__(
         self,
@@ -152,48 +151,6 @@ class DiffusionModel(DiffusionQuestions, NeuralEstimator, DensityMixin):
         self.checkpoint = checkpoint
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the network.
-
-        Parameters
-        ----------
-        X : (n, d) array, data frame, or images (n, h, w) or (n, h, w, c)
-            Missing cells and pixels are NaN or null.
-        y : (n,) array, optional
-            Classes; -1, None or NaN where a row has none.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        UsageError
-            A parameter makes no sense, or the libraries for networks are missing.
-        DataError
-            The rows cannot be used; the message names column and row.
-
-        Warns
-        -----
-        ConvergenceWarning
-            A loss was no finite number, so that training went back.
-        """
-        need_neural(type(self).__name__)
-        self._check_parameters()
-        self._forget("classes_", "log_condition_")
-        x = self._read_rows(X)
-        codes: Codes | None = None
-        if y is not None:
-            self.classes_, codes = read_target(y, len(x))
-        options = {} if self._reads_images else {"scaling": self.scaling}
-        self.form_ = self._learn_form(x, **options)
-        self._learn(x, codes, generator_of(self.random_state))
-        return self
-
-    @property
-    def _reads_images(self) -> bool:
-        return self.images_ or self.image_shape is not None
-
     def _learn(self, x: Rows, codes: Codes | None, rng: np.random.Generator) -> None:
         from fabula.neural.diffusion import Diffusion, Route
         from fabula.neural.diffusion_learning import Lesson, learner
@@ -202,16 +159,9 @@ class DiffusionModel(DiffusionQuestions, NeuralEstimator, DensityMixin):
         arrays: dict[str, np.ndarray] = self.form_.encode(x)
         schedule = self._schedule()
         shape = self._shape(arrays, 0 if codes is None else len(self.classes_))
-        shares = np.zeros(1)
         if codes is not None:
             arrays["labels"] = codes.astype(np.int32)
-            counts = np.bincount(codes[codes >= 0], minlength=len(self.classes_))
-            shares = np.log(counts / counts.sum())
-        told: tuple[int, ...] = ()
-        if self.conditional is not None:
-            told = tuple(j for name in self.conditional for j in self.columns_.find(name))
-            if len(set(told)) == len(self.columns_.fields):
-                raise UsageError("conditional names every column: none is left to model.")
+        told = self._told_columns()
         known_share = self._known_share()
         train, held_out = self._split(arrays, len(x), rng)
         if held_out is not None:
@@ -227,13 +177,11 @@ class DiffusionModel(DiffusionQuestions, NeuralEstimator, DensityMixin):
             tuple(range(len(self.columns_.fields))),
             told=told,
             knows_cells=known_share > 0,
-            log_weights=shares,
+            log_weights=self._log_shares(codes),
             route=Route(int(self.steps), self.solver, float(self.churn)),  # type: ignore[arg-type]
             n_times=int(self.n_times or (16 if self._reads_images else 64)),
             seed=int(rng.integers(2**31)),
         )
-        self.n_iter_ = self.report_.n_steps
-        self.converged_ = self.report_.converged
 
     def _schedule(self) -> Any:
         from fabula.neural.diffusion_schedule import Schedule
@@ -270,33 +218,17 @@ class DiffusionModel(DiffusionQuestions, NeuralEstimator, DensityMixin):
             return float(self.known_share)
         return 0.0 if self._reads_images else _KNOWN_OF_TABLES
 
-    def _n_epochs(self, n: int) -> int:
-        """Passes over n rows: as asked, or enough for some thousands of steps."""
-        if self.max_epochs is not None:
-            return int(self.max_epochs)
-        a_pass = max(n // int(self.batch_size), 8)
-        return int(np.clip(-(-_USUAL_STEPS // a_pass), *_FEWEST_AND_MOST_PASSES))
-
     def _check_parameters(self) -> None:
-        from fabula.estimators._diffusion_questions import check_route
-
-        self._check_training()
-        for name in ("width", "depth", "n_times"):
-            value = getattr(self, name)
-            if name == "n_times" and value is None:
-                continue
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        super()._check_parameters()
+        whole_number("width", self.width)
+        whole_number("depth", self.depth)
+        if self.n_times is not None:
+            whole_number("n_times", self.n_times)
         check_route(self.steps, self.solver, self.churn)
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout must be a share from 0 to below 1, not {self.dropout!r}.")
-        if self.known_share is not None and not 0 <= self.known_share <= 1:
-            raise UsageError(f"known_share must lie from 0 to 1, not {self.known_share!r}.")
-        if self.known_share and self._is_for_images:
+        check_part("known_share", self.known_share)
+        if self.known_share and self.image_shape is not None:
             raise UsageError(
                 "known_share is for tables: with images, known pixels are put back at each step."
             )
-
-    @property
-    def _is_for_images(self) -> bool:
-        return self.image_shape is not None

@@ -15,7 +15,7 @@ from fabula.estimators._questions import generator_of
 from fabula.estimators._sequence_form import SequenceForm
 from fabula.estimators._sequences import whole_number
 from fabula.estimators._symbol_form import LearnsSymbols
-from fabula.estimators._symbol_questions import bits, listed
+from fabula.estimators._symbol_questions import bits
 from fabula.learning.em import Report
 from fabula.persistence.registry import storable
 from fabula.structures.markov_chain import MarkovChain as Chain
@@ -147,12 +147,8 @@ class MarkovChain(LearnsSymbols, DensityMixin):
         """
         began = clock.perf_counter()
         self._check_parameters()
-        one_text = isinstance(X, str)
-        reading = self._reading(listed(X), lengths, reset=True)
-        sequences = as_codes(reading.sequences, self._n_symbols)
-        self._check_symbols(sequences)
+        sequences, ends = self._read_symbols(X, lengths)
         weights = self._read_weights(sample_weight, sequences)
-        ends = (not one_text) if self.ends == "auto" else bool(self.ends)
         self._forget_choice()
         self.order_ = self._choose_order(sequences, weights, ends)
         self.story_ = self._learn(sequences, weights, self.order_, ends)
@@ -233,8 +229,7 @@ class MarkovChain(LearnsSymbols, DensityMixin):
             raise UsageError(
                 f"smoothing must be one of {', '.join(SMOOTHINGS)}, not {self.smoothing!r}."
             )
-        if self.ends not in ("auto", True, False):
-            raise UsageError(f"ends must be True, False or 'auto', not {self.ends!r}.")
+        self._check_ends()
         alpha = self.concentration
         if alpha is not None:
             if self.smoothing != "dirichlet":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.base import DensityMixin, TransformerMixin
@@ -11,9 +11,8 @@ from sklearn.base import DensityMixin, TransformerMixin
 from fabula.core.arrays import Codes, Rows
 from fabula.core.errors import UsageError
 from fabula.estimators._latent_questions import LatentQuestions
-from fabula.estimators._neural import NeuralEstimator, need_neural
-from fabula.estimators._questions import generator_of
-from fabula.estimators._table import read_target
+from fabula.estimators._network_checks import check_not_negative, check_part
+from fabula.estimators._sequences import whole_number
 from fabula.persistence.registry import storable
 
 __all__ = ["VariationalAutoencoder"]
@@ -28,7 +27,7 @@ _DRAWS_TO_LEARN_FROM = 2
 
 
 @storable("estimator/variational_autoencoder")
-class VariationalAutoencoder(LatentQuestions, NeuralEstimator, DensityMixin, TransformerMixin):
+class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
     """A few latent numbers behind every row, from which a network tells what the row looks like.
 
     It takes tables with columns of any kind, and images; cells may be missing. Densities are
@@ -165,48 +164,6 @@ class VariationalAutoencoder(LatentQuestions, NeuralEstimator, DensityMixin, Tra
         self.checkpoint = checkpoint
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn the networks.
-
-        Parameters
-        ----------
-        X : (n, d) array, data frame, or images (n, h, w) or (n, h, w, c)
-            Missing cells and pixels are NaN or null.
-        y : (n,) array, optional
-            Classes; -1, None or NaN where a row has none.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        UsageError
-            A parameter makes no sense, or the libraries for networks are missing.
-        DataError
-            The rows cannot be used; the message names column and row.
-
-        Warns
-        -----
-        ConvergenceWarning
-            A loss was no finite number, so that training went back.
-        """
-        need_neural(type(self).__name__)
-        self._check_parameters()
-        self._forget("classes_", "log_condition_")
-        x = self._read_rows(X)
-        codes: Codes | None = None
-        if y is not None:
-            self.classes_, codes = read_target(y, len(x))
-        options = {} if self._reads_images else {"scaling": self.scaling}
-        self.form_ = self._learn_form(x, **options)
-        self._learn(x, codes, generator_of(self.random_state))
-        return self
-
-    @property
-    def _reads_images(self) -> bool:
-        return self.images_ or self.image_shape is not None
-
     def _learn(self, x: Rows, codes: Codes | None, rng: np.random.Generator) -> None:
         arrays = self.form_.encode(x)
         if codes is None or self.layers == "M2":
@@ -217,8 +174,6 @@ class VariationalAutoencoder(LatentQuestions, NeuralEstimator, DensityMixin, Tra
             first = self._train_layer(arrays, self._shape(False), None, rng, self._hidden_share())
             self.report_of_first_ = self.report_
             self.story_ = self._second_layer(first, x, codes, rng)
-        self.n_iter_ = self.report_.n_steps
-        self.converged_ = self.report_.converged
 
     def _second_layer(self, first: Any, x: Rows, codes: Codes, rng: np.random.Generator) -> Any:
         """The story of the rows, told by that of their latents and classes."""
@@ -253,11 +208,9 @@ class VariationalAutoencoder(LatentQuestions, NeuralEstimator, DensityMixin, Tra
         from fabula.neural.variational_learning import Bound, learner
 
         n = len(arrays["seen"])
-        shares = np.zeros(1)
+        shares = self._log_shares(codes)
         some, beside = arrays, None
         if codes is not None:
-            counts = np.bincount(codes[codes >= 0], minlength=len(self.classes_))
-            shares = np.log(counts / counts.sum())
             labels, labelled = codes.astype(np.int32), codes >= 0
             if labelled.all():
                 some = {**arrays, "labels": labels}
@@ -311,11 +264,6 @@ class VariationalAutoencoder(LatentQuestions, NeuralEstimator, DensityMixin, Tra
         else:
             law = TableLaw(form, "normal" if self.likelihood == "auto" else self.likelihood)  # type: ignore[arg-type]
             usual = int(np.clip(round(form.n_columns / 3), 2, 16))
-        told: tuple[int, ...] = ()
-        if self.conditional is not None:
-            told = tuple(j for name in self.conditional for j in self.columns_.find(name))
-            if len(set(told)) == len(self.columns_.fields):
-                raise UsageError("conditional names every column: none is left to model.")
         return Autoencoder(
             law,
             int(self.n_latent or usual),
@@ -323,7 +271,7 @@ class VariationalAutoencoder(LatentQuestions, NeuralEstimator, DensityMixin, Tra
             len(self.classes_) if with_classes else 0,
             self.prior,  # type: ignore[arg-type]
             int(self.n_components) if self.prior != "normal" else 1,
-            told,
+            self._told_columns(),
         )
 
     def _hidden_share(self) -> float:
@@ -332,13 +280,11 @@ class VariationalAutoencoder(LatentQuestions, NeuralEstimator, DensityMixin, Tra
         return 0.0 if self._reads_images else _HIDDEN_OF_TABLES
 
     def _check_parameters(self) -> None:
-        self._check_training()
-        for name in ("n_latent", "n_components", "n_draws", "n_importance"):
-            value = getattr(self, name)
-            if name == "n_latent" and value is None:
-                continue
-            if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-                raise UsageError(f"{name} must be a whole number of at least 1, not {value!r}.")
+        super()._check_parameters()
+        if self.n_latent is not None:
+            whole_number("n_latent", self.n_latent)
+        for name in ("n_components", "n_draws", "n_importance"):
+            whole_number(name, getattr(self, name))
         if isinstance(self.hidden, str) or any(
             not isinstance(width, int | np.integer) or width < 1 for width in self.hidden
         ):
@@ -355,10 +301,7 @@ class VariationalAutoencoder(LatentQuestions, NeuralEstimator, DensityMixin, Tra
                 f"likelihood must be one of {', '.join(laws)}, not {self.likelihood!r}."
             )
         for name in ("beta", "classifier_weight"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
-                raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
+            check_not_negative(name, getattr(self, name))
         if self.n_draws > 1 and self.beta != 1:
             raise UsageError("beta other than 1 goes with n_draws=1: the two bounds differ.")
-        if self.hidden_share is not None and not 0 <= self.hidden_share <= 1:
-            raise UsageError(f"hidden_share must lie from 0 to 1, not {self.hidden_share!r}.")
+        check_part("hidden_share", self.hidden_share)

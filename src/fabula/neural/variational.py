@@ -16,25 +16,21 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fabula.core.arrays import FloatArray, Members, Responsibilities, Rows
-from fabula.core.errors import DataError
 from fabula.core.regions import Region
+from fabula.neural import variational_draws as draws
 from fabula.neural.autoencoder import Autoencoder, AutoencoderModule
 from fabula.neural.networks.base import Network
 from fabula.neural.particles import (
     classified,
     decoded,
     draw_particles,
-    drawn_rows,
     log_components,
     log_prior,
     moments,
-    outputs_of,
-    prior_components,
     shares_of,
 )
 from fabula.neural.row_batches import padded, row_keys, row_slices
@@ -44,12 +40,8 @@ from fabula.persistence.registry import storable
 
 __all__ = ["Particles", "Variational"]
 
-# Numbers that the outputs of one call may hold, and rows that are asked about at once.
+# Numbers that the outputs of one call may hold.
 _MOST_OUTPUTS = 4_000_000
-_MOST_ROWS = 512
-_DRAWS_FOR_POSTERIOR = 200
-_DRAWS_FOR_CONDITION = 4096
-_MOST_TRIES = 400
 _DRAWS_OF_DEPTH = 4
 
 
@@ -150,7 +142,7 @@ class Variational(RowStory):
         total = self._log_prob(self.whole(x), n_importance)
         if self.given:
             nothing = np.full((1, self.n_columns), np.nan)
-            total = total - self._log_prob(self.whole(nothing), _DRAWS_FOR_CONDITION)
+            total = total - self._log_prob(self.whole(nothing), draws.DRAWS_FOR_CONDITION)
         # A row of which nothing was seen is certain.
         return np.where(np.isnan(x).all(axis=1), 0.0, total)
 
@@ -177,19 +169,19 @@ class Variational(RowStory):
             return evidence, self.class_probabilities(x)
 
         def shares(part: Particles) -> FloatArray:
-            joint = np.asarray(self._components(part.latents))
+            joint = np.asarray(self.components(part.latents))
             each = np.exp(joint - np.logaddexp.reduce(joint, axis=-1, keepdims=True))
             return np.asarray(np.einsum("nk,nkc->nc", shares_of(part.log_weights), each))
 
-        return evidence, self._over_rows(self.whole(x), _DRAWS_FOR_POSTERIOR, shares)
+        return evidence, self._over_rows(self.whole(x), draws.DRAWS_FOR_POSTERIOR, shares)
 
     def class_probabilities(self, x: Rows) -> FloatArray:
         """What the classifier says of the classes, (n, C), under the story's shares of them."""
         if self.deeper is not None:
             return self.deeper.class_probabilities(self.encode(x))
         whole, found = self.whole(x), []
-        for rows in row_slices(len(whole), _MOST_ROWS):
-            logs = np.asarray(classified(self.module, self._arrays(whole[rows])), dtype=np.float64)
+        for rows in row_slices(len(whole), draws.MOST_ROWS):
+            logs = np.asarray(classified(self.module, self.arrays(whole[rows])), dtype=np.float64)
             found.append(logs[: len(whole[rows])])
         logs = np.concatenate(found) + (self.log_weights - self.classifier_log_weights)
         return np.asarray(np.exp(logs - np.logaddexp.reduce(logs, axis=1, keepdims=True)))
@@ -217,11 +209,11 @@ class Variational(RowStory):
         holes = np.isnan(whole[:, self._known_columns]).any(axis=1)
         out = np.empty((len(x), self.shape.n_latent))
         if holes.any():
-            out[holes] = self._over_rows(whole[holes], _DRAWS_FOR_POSTERIOR, mean)
+            out[holes] = self._over_rows(whole[holes], draws.DRAWS_FOR_POSTERIOR, mean)
         whole = whole[~holes]
         found = [
-            np.asarray(moments(self.module, self._arrays(whole[rows]))[0])[: len(whole[rows])]
-            for rows in row_slices(len(whole), _MOST_ROWS)
+            np.asarray(moments(self.module, self.arrays(whole[rows]))[0])[: len(whole[rows])]
+            for rows in row_slices(len(whole), draws.MOST_ROWS)
         ]
         if found:
             out[~holes] = np.concatenate(found)
@@ -230,8 +222,8 @@ class Variational(RowStory):
     def draw_latents(self, x: Rows, n_draws: int, rng: np.random.Generator) -> FloatArray:
         """Latents (n_draws · n, Z) from the encoder's normals: all rows once, then again."""
         whole, found = self.whole(x), []
-        for rows in row_slices(len(whole), _MOST_ROWS):
-            arrays = self._arrays(whole[rows])
+        for rows in row_slices(len(whole), draws.MOST_ROWS):
+            arrays = self.arrays(whole[rows])
             both = moments(self.module, arrays)
             found.append([np.asarray(a)[: len(whole[rows])] for a in both])
         means, log_widths = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -245,12 +237,12 @@ class Variational(RowStory):
         n, found = len(latents), []
         codes = np.zeros(n, dtype=np.intp) if classes is None else np.asarray(classes)
         whole = self.whole(np.full((n, self.n_columns), np.nan) if told is None else told)
-        for rows in row_slices(n, _MOST_ROWS):
+        for rows in row_slices(n, draws.MOST_ROWS):
             outputs = decoded(
                 self.module,
                 padded(np.asarray(latents[rows], dtype=np.float32)),
                 padded(codes[rows]),
-                self._arrays(whole[rows]),
+                self.arrays(whole[rows]),
             )
             outputs = np.asarray(outputs)[: len(latents[rows])]
             found.append(self.shape.law.centres(outputs[None], np.ones((1, len(outputs)))))
@@ -263,9 +255,7 @@ class Variational(RowStory):
         if self.given or self.told_columns:
             rows, members, _ = self.sample_given(n, {}, rng)
             return rows, members
-        latents, members = self._draw_prior(n, rng)
-        whole = np.full((n, self.form_columns), np.nan)
-        return self._draw_rows(latents, members, whole, rng)[:, list(self.columns)], members
+        return draws.sample(self, n, rng)
 
     def sample_given(
         self, n: int, condition: Mapping[int, float | Region], rng: np.random.Generator
@@ -280,88 +270,28 @@ class Variational(RowStory):
         DataError
             Hardly any draw meets the regions.
         """
-        values = {j: v for j, v in condition.items() if isinstance(v, int | float)}
-        regions = {j: v for j, v in condition.items() if not isinstance(v, int | float)}
-        whole = self.whole(self.row_of(values))
-        self.check_told(whole)
-        if not np.isnan(whole).all():
-            particles = self._particles(whole, max(_DRAWS_FOR_CONDITION, n), True, rng)
-            weights = shares_of(particles.log_weights)[0]
-            effective = float(1.0 / np.square(weights).sum())
-        found: list[FloatArray] = []
-        kept: list[Any] = []
-        have = 0
-        for _ in range(_MOST_TRIES):
-            ask = max(n - have, min(n, 1000))
-            if np.isnan(whole).all():
-                latents, members = self._draw_prior(ask, rng)
-                effective = float(n)
-            else:
-                chosen = rng.choice(len(weights), size=ask, p=weights)
-                latents = np.asarray(particles.latents)[0, chosen]
-                members = np.asarray(particles.classes)[0, chosen].astype(np.intp)
-                if not self.n_labels:
-                    members = np.asarray(self._components(latents)).argmax(axis=-1)
-            rows = self._draw_rows(latents, members, np.repeat(whole, ask, axis=0), rng)
-            rows = rows[:, list(self.columns)]
-            good = np.ones(ask, dtype=bool)
-            for j, region in regions.items():
-                good &= region.contains(rows[:, j])
-            found.append(rows[good])
-            kept.append(members[good])
-            have += int(good.sum())
-            if have >= n:
-                return np.concatenate(found)[:n], np.concatenate(kept)[:n], min(float(n), effective)
-        raise DataError(
-            f"Of the model's draws, {have} in {_MOST_TRIES} rounds meet the condition, not {n}: it "
-            "is too improbable to be drawn. Give wider intervals, or fewer."
-        )
+        return draws.sample_given(self, n, condition, rng)
 
     def complete(self, x: Rows, rng: np.random.Generator | None = None, told: Any = None) -> Rows:
         """Rows with missing cells filled: posterior means (levels: most probable), or one draw."""
-        whole = self.whole(x)
-        out = whole.copy()
-        holes = np.isnan(whole)
-        for rows, adapt in self._parts(whole, _DRAWS_FOR_POSTERIOR):
-            part = whole[rows]
-            if not adapt:
-                continue
-            particles = self._particles(part, _DRAWS_FOR_POSTERIOR, adapt)
-            weights = shares_of(particles.log_weights)
-            if rng is not None:
-                chosen = (np.cumsum(weights, axis=1) < rng.random((len(part), 1))).sum(axis=1)
-                chosen = np.minimum(chosen, weights.shape[1] - 1)
-                each = np.arange(len(part))
-                filled = self._draw_rows(
-                    np.asarray(particles.latents)[each, chosen],
-                    np.asarray(particles.classes)[each, chosen],
-                    part,
-                    rng,
-                )
-            else:
-                latents, classes = padded(particles.latents), padded(particles.classes)
-                outputs = outputs_of(self.module, latents, classes, self._arrays(part))
-                outputs = np.asarray(outputs)[: len(part)]
-                filled = self.shape.law.centres(np.swapaxes(outputs, 0, 1), weights.T)
-            out[rows] = np.where(holes[rows], filled, part)
-        return out[:, list(self.columns)]
+        return draws.complete(self, x, rng)
 
-    # Inside ------------------------------------------------------------------------------------
+    # Weighted draws of the latents --------------------------------------------------------------
 
-    def _arrays(self, whole: Rows) -> dict[str, Any]:
+    def arrays(self, whole: Rows) -> dict[str, Any]:
         """Arrays for the network, with as many rows as the next power of two."""
         arrays = self.shape.law.form.encode(whole)
         arrays["key"] = row_keys(whole, self.seed)
         return {name: padded(array) for name, array in arrays.items()}
 
-    def _parts(self, whole: Rows, n_draws: int) -> list[tuple[Any, bool]]:
+    def parts(self, whole: Rows, n_draws: int) -> list[tuple[Any, bool]]:
         """Rows to ask about at once, and whether they have cells missing."""
         at_once = _MOST_OUTPUTS // max(n_draws * self.shape.law.n_outputs, 1)
         holes = np.isnan(whole[:, self._known_columns]).any(axis=1)
         found = []
         for adapt in (False, True):
             rows = np.flatnonzero(holes == adapt)
-            parts = row_slices(len(rows), int(np.clip(at_once, 1, _MOST_ROWS)))
+            parts = row_slices(len(rows), int(np.clip(at_once, 1, draws.MOST_ROWS)))
             found += [(rows[part], adapt) for part in parts]
         return found
 
@@ -372,10 +302,11 @@ class Variational(RowStory):
         empty = [isinstance(c, EmptyColumn) for c in getattr(form, "columns", ())]
         return ~np.array(empty) if empty else np.ones(form.n_columns, dtype=bool)
 
-    def _particles(
+    def particles(
         self, whole: Rows, n_draws: int, adapt: bool, rng: np.random.Generator | None = None
     ) -> Particles:
-        arrays = self._arrays(whole)
+        """Weighted draws of the latents; ``adapt`` for rows that have cells missing."""
+        arrays = self.arrays(whole)
         if rng is not None:
             arrays["key"] = rng.integers(2**32, size=arrays["key"].shape, dtype=np.uint32)
         weights = jnp.asarray(self.log_weights, dtype=jnp.float32)
@@ -406,8 +337,8 @@ class Variational(RowStory):
         weights = jnp.asarray(self.log_weights, dtype=jnp.float32)
         which = None if label is None or self.deeper is not None else jnp.int32(label)
         out = np.full(len(whole), -np.inf)
-        for rows, adapt in self._parts(whole, a_round):
-            arrays = self._arrays(whole[rows])
+        for rows, adapt in self.parts(whole, a_round):
+            arrays = self.arrays(whole[rows])
             for i in range(n_rounds):
                 found = draw_particles(
                     self.module, arrays, weights, a_round, which, jnp.int32(i), adapt
@@ -422,48 +353,13 @@ class Variational(RowStory):
 
     def _over_rows(self, whole: Rows, n_draws: int, ask: Any) -> FloatArray:
         out: Any = None
-        for rows, adapt in self._parts(whole, n_draws):
-            answer = ask(self._particles(whole[rows], n_draws, adapt))
+        for rows, adapt in self.parts(whole, n_draws):
+            answer = ask(self.particles(whole[rows], n_draws, adapt))
             if out is None:
                 out = np.empty((len(whole), *answer.shape[1:]))
             out[rows] = answer
         return np.empty(0) if out is None else out
 
-    def _components(self, latents: Any) -> Any:
+    def components(self, latents: Any) -> Any:
         """Log p(component, latents) (…, K)."""
         return log_components(self.module, jnp.asarray(latents, dtype=jnp.float32))
-
-    def _draw_prior(self, n: int, rng: np.random.Generator) -> tuple[FloatArray, Members]:
-        """Latents (n, Z), and classes, or components where there are none."""
-        if self.deeper is not None:
-            return self.deeper.sample(n, rng)
-        log_weights, means, log_widths = (
-            np.asarray(a, dtype=np.float64) for a in prior_components(self.module)
-        )
-        shares = np.exp(log_weights)
-        chosen = rng.choice(len(shares), size=n, p=shares / shares.sum())
-        latents = means[chosen] + np.exp(log_widths[chosen]) * rng.standard_normal(
-            (n, means.shape[1])
-        )
-        if self.n_labels:
-            shares = np.exp(self.log_weights)
-            chosen = rng.choice(len(shares), size=n, p=shares / shares.sum())
-        return latents, chosen.astype(np.intp)
-
-    def _draw_rows(
-        self, latents: FloatArray, members: Any, whole: Rows, rng: np.random.Generator
-    ) -> FloatArray:
-        """A row (n, all columns) for each latent, with the cells of ``whole`` that are known."""
-        found = []
-        for rows in row_slices(len(latents), _MOST_ROWS):
-            key = jax.random.key(int(rng.integers(2**31)))
-            drawn = drawn_rows(
-                self.module,
-                padded(np.asarray(latents[rows], dtype=np.float32)),
-                padded(np.asarray(members[rows])),
-                self._arrays(whole[rows]),
-                key,
-            )
-            n = len(latents[rows])
-            found.append(self.shape.law.decode({k: np.asarray(a)[:n] for k, a in drawn.items()}))
-        return np.where(np.isnan(whole), np.concatenate(found), whole)

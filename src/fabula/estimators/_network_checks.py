@@ -1,0 +1,60 @@
+"""What every network checks before it is fitted: its libraries, and parameters that are common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fabula.core.errors import UsageError
+from fabula.estimators._sequences import whole_number
+
+__all__ = ["check_not_negative", "check_part", "check_training", "need_neural"]
+
+
+def need_neural(name: str) -> None:
+    """Raise one clear error where the libraries for networks are missing.
+
+    Raises
+    ------
+    UsageError
+    """
+    from importlib.util import find_spec
+
+    missing = [package for package in ("jax", "equinox", "optax") if find_spec(package) is None]
+    if missing:
+        raise UsageError(
+            f'{name} is a network and needs {" and ".join(missing)}: pip install "fabula[neural]".'
+        )
+
+
+def check_training(estimator: Any) -> None:
+    """Raise a UsageError where a parameter of training makes no sense."""
+    if estimator.max_epochs is not None:
+        whole_number("max_epochs", estimator.max_epochs)
+    whole_number("batch_size", estimator.batch_size)
+    patience, seconds = estimator.patience, estimator.max_time
+    if patience is not None and not (isinstance(patience, int | np.integer) and patience >= 1):
+        raise UsageError(f"patience must be at least 1 or None, not {patience!r}.")
+    if seconds is not None and not seconds > 0:
+        raise UsageError(f"max_time must be a positive number of seconds, not {seconds}.")
+    if not 0 < estimator.learning_rate < 1:
+        raise UsageError(
+            f"learning_rate must lie between 0 and 1, not {estimator.learning_rate!r}."
+        )
+    if not 0 <= estimator.validation < 1:
+        raise UsageError(
+            f"validation must be a share from 0 to below 1, not {estimator.validation!r}."
+        )
+
+
+def check_not_negative(name: str, value: Any) -> None:
+    """Raise a UsageError unless a value is a finite number of at least 0."""
+    if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
+        raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
+
+
+def check_part(name: str, value: Any) -> None:
+    """Raise a UsageError unless a value is None or lies from 0 to 1."""
+    if value is not None and not 0 <= value <= 1:
+        raise UsageError(f"{name} must lie from 0 to 1, not {value!r}.")

@@ -1,0 +1,103 @@
+"""Questions about classes and missing cells that networks of rows answer in the same words."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from fabula.core.arrays import FloatArray
+from fabula.core.errors import CannotAnswerError, UsageError
+from fabula.estimators._neural import NeuralEstimator
+from fabula.estimators._questions import generator_of, read_prior, wants_estimate
+from fabula.questions import classify
+from fabula.questions.decide import Decisions, decide
+
+__all__ = ["NetworkQuestions"]
+
+_CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
+
+
+class NetworkQuestions(NeuralEstimator):
+    """What a story answers that has ``posterior``, ``log_joint`` and ``complete``.
+
+    Other than in `fabula.estimators._questions.ClassQuestions`, there may be no classes, and
+    ``posterior`` need not agree with ``log_joint``, of which it may be a better estimate.
+    """
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Mean of `score_samples`, in nats; ``y`` is ignored."""
+        return float(np.average(self.score_samples(X), weights=sample_weight))
+
+    # Classes -----------------------------------------------------------------------------------
+
+    def _need_classes(self, question: str) -> None:
+        check_is_fitted(self, "story_")
+        if not self._has_classes:
+            raise CannotAnswerError(
+                question,
+                type(self).__name__,
+                "it was fitted without y and knows no classes",
+                _CLASSIFIERS,
+            )
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Probability (n, C) of every class."""
+        return np.asarray(self.story_.posterior(np.asarray(self._read(X)))[1])
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of each row, (n,)."""
+        return self._name_members(self.predict_proba(X).argmax(axis=1))
+
+    def predict_log_proba(self, X: Any) -> FloatArray:
+        """Log probability (n, C) of every class, in nats."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
+
+    def predict_joint_log_proba(self, X: Any) -> FloatArray:
+        """Log p(row, class) in nats, (n, C), or what `density_kind` says."""
+        self._need_classes("predict_joint_log_proba")
+        return np.asarray(self.story_.log_joint(np.asarray(self._read(X))))
+
+    def decide(
+        self, X: Any, costs: Any, reject_cost: float | None = None, *, rejected: Any = None
+    ) -> np.ndarray:
+        """The action with the smallest expected cost, for each row; as in `NaiveBayes.decide`."""
+        return self.decisions(X, costs, reject_cost).labels(rejected)
+
+    def decisions(self, X: Any, costs: Any, reject_cost: float | None = None) -> Decisions:
+        """As `decide`, with the expected cost of each decision in the unit of the costs."""
+        self._need_classes("decide")
+        return decide(self.predict_proba(X), costs, self.classes_.tolist(), reject_cost)
+
+    def with_prior(self, prior: Any, X: Any = None) -> Self:
+        """The same model under other prior probabilities of the classes; as in `NaiveBayes`."""
+        self._need_classes("with_prior")
+        if wants_estimate(prior, X):
+            likelihoods = self.predict_log_proba(X) - self.story_.log_weights
+            shares = classify.climb_priors(likelihoods, np.exp(self.story_.log_weights))
+        else:
+            shares = read_prior(prior, self.classes_)
+        model = copy.copy(self)
+        model.story_ = classify.with_prior(self.story_, shares)
+        return model
+
+    # Missing cells -------------------------------------------------------------------------------
+
+    def impute(
+        self, X: Any, how: str = "mean", n_draws: int | None = None, *, random_state: Any = None
+    ) -> Any:
+        """Fill missing cells: means and draws by the story's ``complete``, modes as elsewhere."""
+        if how not in ("mean", "draw"):
+            return super().impute(X, how, n_draws, random_state=random_state)
+        if n_draws is not None and (how != "draw" or n_draws < 1):
+            raise UsageError("n_draws goes with how='draw', and is at least 1.")
+        x = np.asarray(self._read(X), dtype=np.float64)
+        rng = generator_of(self.random_state if random_state is None else random_state)
+        tables = [
+            self._give_completed(X, x, self.story_.complete(x, rng if how == "draw" else None))
+            for _ in range(n_draws or 1)
+        ]
+        return tables[0] if n_draws is None else tables
