@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from fabula.estimators import Calibrated as Calibrated
     from fabula.estimators import DiffusionModel as DiffusionModel
     from fabula.estimators import GaussianMixture as GaussianMixture
+    from fabula.estimators import (
+        GenerativeAdversarialNetwork as GenerativeAdversarialNetwork,
+    )
     from fabula.estimators import GenerativeClassifier as GenerativeClassifier
     from fabula.estimators import HiddenMarkovModel as HiddenMarkovModel
     from fabula.estimators import LatentTreeModel as LatentTreeModel
@@ -66,6 +69,7 @@ _HOME = {
     "Calibrated": "fabula.estimators",
     "DiffusionModel": "fabula.estimators",
     "GaussianMixture": "fabula.estimators",
+    "GenerativeAdversarialNetwork": "fabula.estimators",
     "GenerativeClassifier": "fabula.estimators",
     "HiddenMarkovModel": "fabula.estimators",
     "LatentTreeModel": "fabula.estimators",

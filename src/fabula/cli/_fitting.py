@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fabula.cli._conditions import parse_kinds
-from fabula.cli._images import tell_progress
+from fabula.cli._images import rate_draws, tell_progress
 from fabula.cli._models import LoadedModel, make_estimator
 from fabula.cli._tables import count_missing
 from fabula.core.errors import UsageError
@@ -96,8 +96,7 @@ def fit_table(
         "cells": frame.height * frame.width,
         "classes": classes,
         "unlabelled": None if labels is None else labels.null_count(),
-        "mean_log_density": float(estimator.score_samples(frame).mean()),
-        "density_kind": estimator.density_kind,
+        **rate_draws(estimator, frame),
         **_of_the_fit(estimator, seconds),
     }
 

@@ -23,6 +23,7 @@ __all__ = [
     "fit_images",
     "is_of_images",
     "predict_images",
+    "rate_draws",
     "read_images_for",
     "sample_images",
     "score_images",
@@ -30,11 +31,14 @@ __all__ = [
     "tell_progress",
 ]
 
-IMAGE_MODELS = ("vae", "diffusion")
+IMAGE_MODELS = ("vae", "gan", "diffusion")
 """Models that take images as well as tables."""
 
 _ARRAYS = (".npz",)
 _PICTURES = (".png", ".svg", ".pdf")
+
+# Fewer rows have too few neighbours to say what draws leave out.
+_FEWEST_TO_COVER = 5
 
 
 def takes_images(data: str, model: str) -> bool:
@@ -84,7 +88,7 @@ def fit_images(
     with working("Fitting") as say:
         estimator._on_progress = tell_progress(say)
         estimator.fit(images.pixels, np.array(labels) if with_classes else None)
-    scores = estimator.score_samples(images.pixels[:1000])
+    scored = rate_draws(estimator, images.pixels[:1000])
     classes = None
     if with_classes:
         names, counts = np.unique(np.array(labels), return_counts=True)
@@ -97,16 +101,28 @@ def fit_images(
         "cells": int(images.pixels.size),
         "classes": classes,
         "unlabelled": 0 if with_classes else None,
-        "mean_log_density": float(scores.mean()),
+        **scored,
         "columns": len(estimator.columns_.names),
         "components": None,
         "states": None,
-        "density_kind": estimator.density_kind,
         "n_parameters": estimator.n_parameters,
         "converged": bool(estimator.report_.converged),
         "iterations": int(estimator.report_.n_iterations),
         "seconds": round(time.perf_counter() - start, 3),
     }
+
+
+def rate_draws(estimator: Any, X: Any) -> dict[str, Any]:
+    """How well a model tells rows: their mean log density, or what its draws leave out of them."""
+    kind = estimator.density_kind
+    if kind != "implicit":
+        mean = float(estimator.score_samples(X).mean())
+        return {"mean_log_density": mean, "density_kind": kind}
+    found: dict[str, Any] = {"mean_log_density": None, "density_kind": kind}
+    if len(X) <= _FEWEST_TO_COVER:
+        return found
+    coverage = estimator.mode_coverage(X)
+    return {**found, "mode_coverage": coverage.to_dict(), "draws": str(coverage)}
 
 
 def tell_progress(say: Any) -> Any:
@@ -215,10 +231,14 @@ def draw_images(
     model = loaded.estimator
     if not hasattr(model, "_on_progress") or (kind != "losses" and not is_of_images(loaded)):
         what = "a network" if kind == "losses" else "images"
-        raise UsageError(f"--kind {kind} is for models of {what} (--model vae or diffusion).")
+        raise UsageError(f"--kind {kind} is for models of {what} (--model vae, gan or diffusion).")
     if kind not in ("samples", "losses") and not hasattr(model, "transform"):
         raise CannotAnswerError(
             f"plot --kind {kind}", type(model).__name__, "it has no latents", ("vae",)
+        )
+    if kind in ("latent", "traversal") and not hasattr(model, "traverse"):
+        raise CannotAnswerError(
+            f"plot --kind {kind}", type(model).__name__, "it has no encoder", ("vae",)
         )
     if data is None and kind not in ("samples", "losses"):
         raise UsageError(f"--kind {kind} needs DATA, the images that it is about.")
@@ -246,7 +266,11 @@ def draw_images(
             images = read_images_for(loaded, data)
             if kind == "reconstructions":
                 some = images.pixels[:12]
-                figure = reconstructions(some, model.reconstruct(some), title="What is kept")
+                # A generator has to be told the class of what it looks for.
+                told = model.density_kind == "implicit" and loaded.classifies
+                classes = {"y": images.labels[:12]} if told and images.labels is not None else {}
+                kept = model.reconstruct(some, **classes)
+                figure = reconstructions(some, kept, title="What is kept")
             else:
                 pixels = images.pixels[:2000]
                 labels = None if images.labels is None else images.labels[:2000]

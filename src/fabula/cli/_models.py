@@ -30,6 +30,7 @@ ModelName = Literal[
     "gaussian-mixture",
     "latent-tree",
     "vae",
+    "gan",
     "diffusion",
     "hmm",
     "markov-chain",
@@ -45,6 +46,7 @@ MODELS = {
     "gaussian-mixture": "GaussianMixture",
     "latent-tree": "LatentTreeModel",
     "vae": "VariationalAutoencoder",
+    "gan": "GenerativeAdversarialNetwork",
     "diffusion": "DiffusionModel",
     "hmm": "HiddenMarkovModel",
     "markov-chain": "MarkovChain",
@@ -214,6 +216,7 @@ def make_estimator(
         "hmm": "states: --states",
         "markov-chain": "an order: --order",
         "autoregressive": "a width and a depth: --set width=256",
+        "gan": "a width and a depth: --set width=256",
         "diffusion": "a width and a depth: --set width=256",
     }
     if name in instead and components is not None:

@@ -8,6 +8,7 @@ from fabula.estimators.discriminant_analysis import (
     QuadraticDiscriminantAnalysis,
 )
 from fabula.estimators.gaussian_mixture import GaussianMixture
+from fabula.estimators.generative_adversarial_network import GenerativeAdversarialNetwork
 from fabula.estimators.generative_classifier import GenerativeClassifier
 from fabula.estimators.hidden_markov_model import HiddenMarkovModel
 from fabula.estimators.latent_tree_model import LatentTreeModel
@@ -23,6 +24,7 @@ __all__ = [
     "Calibrated",
     "DiffusionModel",
     "GaussianMixture",
+    "GenerativeAdversarialNetwork",
     "GenerativeClassifier",
     "HiddenMarkovModel",
     "LatentTreeModel",

@@ -13,7 +13,9 @@ def describe_network(model: Any) -> list[str]:
     """Lines about a fitted estimator whose story is a network."""
     shape, report = model.story_.network.architecture, model.report_
     lines = []
-    if hasattr(shape, "n_latent"):
+    if hasattr(shape, "n_latent") and not hasattr(shape, "prior"):
+        lines.append(f"{plural(shape.n_latent, 'latent')} with the prior a standard normal")
+    elif hasattr(shape, "n_latent"):
         prior = (
             "a standard normal"
             if shape.prior == "normal"

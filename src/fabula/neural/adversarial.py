@@ -1,0 +1,391 @@
+"""The story that a generator tells, and the questions it answers.
+
+Latent numbers become rows. There is no density: what can be asked for are draws, draws given cells
+or classes, and the latents that come nearest to a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any, ClassVar, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fabula.core.arrays import FloatArray, Members, Rows
+from fabula.core.errors import CannotAnswerError, DataError
+from fabula.core.regions import Region
+from fabula.neural.adversarial_inversion import nearest_latents
+from fabula.neural.adversarial_learning import Given, outputs_of, with_given
+from fabula.neural.adversarial_network import Generator
+from fabula.neural.networks.base import Network
+from fabula.neural.row_batches import padded, row_keys, row_slices
+from fabula.neural.row_stories import RowStory
+from fabula.persistence.registry import storable
+
+__all__ = ["Adversarial"]
+
+_FEWEST_ROWS = 128
+_MOST_ROWS = 4096
+_MOST_ROWS_TO_INVERT = 512
+_DRAWS_FOR_MEAN = 32
+_MOST_TRIES = 200
+_NO_CELLS = (
+    "its network was not told cells while it learned: fit with known_share=0.2, or name the "
+    "columns in conditional"
+)
+
+
+@storable("neural/adversarial")
+@dataclass(frozen=True)
+class Adversarial(RowStory):
+    """Rows made of latents; some columns may be given or left out.
+
+    Parameters
+    ----------
+    network : Network
+        A `Generator` with its weights.
+    columns : tuple of int
+        The encoded columns of the form that are columns of this story, in its order.
+    given : mapping of int to float
+        Columns of the form that are known.
+    told : tuple of int
+        Encoded columns that the model does not draw.
+    knows_cells : bool
+        Whether the network has learned what to make of any known cells.
+    level_shares : tuple of (C,) arrays
+        Shares of the levels of each column of categories that a draw begins with; () where a draw
+        begins with none.
+    log_weights : (C,) array
+        Log shares of the classes; one entry, 0, where there are none.
+    seed : int
+    """
+
+    estimator = "GenerativeAdversarialNetwork"
+    # There is no density: so says None to whoever asks whether there is one.
+    log_prob: ClassVar[None] = None  # type: ignore[assignment]
+
+    network: Network
+    columns: tuple[int, ...]
+    given: Mapping[int, float] = field(default_factory=dict)
+    told: tuple[int, ...] = ()
+    knows_cells: bool = False
+    level_shares: tuple[FloatArray, ...] = ()
+    log_weights: FloatArray = field(default_factory=lambda: np.zeros(1))
+    seed: int = 0
+
+    # What it is ---------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Generator:
+        """The shape of the network."""
+        return self.network.architecture  # type: ignore[no-any-return]
+
+    @cached_property
+    def module(self) -> Any:
+        """The network."""
+        return self.network.build()
+
+    @property
+    def vectors(self) -> Any:
+        """What it makes: a `TableVectors` or a `PixelVectors`."""
+        return self.shape.vectors
+
+    @property
+    def form_columns(self) -> int:
+        """Number of columns of the form."""
+        return int(self.vectors.n_columns)
+
+    @property
+    def told_columns(self) -> tuple[int, ...]:
+        """Columns of the form that the network was trained under, and does not draw."""
+        return self.told
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights of the generator."""
+        return sum(int(a.size) for a in self.network.weights.values())
+
+    @property
+    def n_classes(self) -> int:
+        """C; 1 where there are no classes."""
+        return self.shape.n_classes or 1
+
+    def condition(self, given: Mapping[int, float | Region]) -> tuple[Self | None, float]:
+        """The story of the other columns given values of some; NaN for the density of these."""
+        if any(not isinstance(value, int | float) for value in given.values()):
+            raise CannotAnswerError(
+                "condition on an interval or a set",
+                self.estimator,
+                "draws under such a condition are to be had from sample(given=...)",
+                ("LatentTreeModel", "MixtureModel"),
+            )
+        known = {self.columns[j]: float(value) for j, value in given.items()}  # type: ignore[arg-type]
+        if not self.is_told(known):
+            raise CannotAnswerError("condition", self.estimator, _NO_CELLS, ("DiffusionModel",))
+        rest = tuple(c for j, c in enumerate(self.columns) if j not in given)
+        if not rest:
+            return None, float("nan")
+        return replace(self, columns=rest, given={**self.given, **known}), float("nan")
+
+    def is_told(self, columns: Mapping[int, Any]) -> bool:
+        """Whether the network can be told these columns of the form together."""
+        others = set(columns) - set(self.told)
+        if self.knows_cells or not others:
+            return True
+        return len(others) == 1 and bool(self.level_shares) and others <= set(self.level_columns)
+
+    @cached_property
+    def level_columns(self) -> tuple[int, ...]:
+        """Encoded columns of categories."""
+        parts = self.vectors.level_parts
+        return tuple(int(self.vectors.part_columns[q]) for q in parts)
+
+    # Draws -------------------------------------------------------------------------------------
+
+    def sample(
+        self, n: int, rng: np.random.Generator, *, labels: Any = None
+    ) -> tuple[Rows, Members]:
+        """``n`` rows, and the class of each."""
+        whole = self.whole(np.full((n, self.n_columns), np.nan))
+        self.check_told(whole[:1])
+        labels = self._labels(n, labels, rng)
+        return self.complete_whole(whole, labels, rng)[:, list(self.columns)], labels
+
+    def sample_given(
+        self,
+        n: int,
+        condition: Mapping[int, float | Region],
+        rng: np.random.Generator,
+        *,
+        labels: Any = None,
+    ) -> tuple[Rows, Members, float]:
+        """Rows that meet a condition on columns, their classes, and how many rows they are worth.
+
+        Values are told to the network, as far as it has learned to be; what misses anything else
+        is left out.
+
+        Raises
+        ------
+        DataError
+            Hardly any draw meets the condition.
+        """
+        values, others = self._tellable(condition)
+        whole = self.whole(self.row_of(values))
+        self.check_told(whole)
+        wanted = np.full(n, -1) if labels is None else np.asarray(labels)
+        rows, found = np.empty((n, self.n_columns)), np.empty(n, dtype=np.intp)
+        for label in np.unique(wanted):
+            mine = np.flatnonzero(wanted == label)
+            drawn = self._meeting(len(mine), whole, others, int(label), rng)
+            rows[mine], found[mine] = drawn
+        return rows, found, float(n)
+
+    def _tellable(
+        self, condition: Mapping[int, float | Region]
+    ) -> tuple[dict[int, float], dict[int, float | Region]]:
+        """Values that the network can be told, and the rest of a condition."""
+        values = {j: float(v) for j, v in condition.items() if isinstance(v, int | float)}
+        others = {j: v for j, v in condition.items() if j not in values}
+        places = {j: self.columns[j] for j in values}
+        if self.is_told(dict.fromkeys([*places.values(), *self.given])):
+            return values, others
+        free = [j for j in values if places[j] not in self.told]
+        shares = dict(zip(self.level_columns, self.level_shares, strict=False))
+        for j in free:
+            if places[j] not in self.level_columns:
+                raise CannotAnswerError(
+                    "sample given a number", self.estimator, _NO_CELLS, ("DiffusionModel",)
+                )
+        # The rarest level is told: draws that miss the others are fewer.
+        free.sort(key=lambda j: float(shares[places[j]][int(values[j])]) if shares else 0.0)
+        dropped = free[1:] if shares and not set(self.given) - set(self.told) else free
+        return {j: v for j, v in values.items() if j not in dropped}, {
+            **others,
+            **{j: values[j] for j in dropped},
+        }
+
+    def _meeting(
+        self,
+        n: int,
+        whole: Rows,
+        others: Mapping[int, float | Region],
+        label: int,
+        rng: np.random.Generator,
+    ) -> tuple[Rows, Members]:
+        """Rows of a class (-1: of any) that meet what the network cannot be told."""
+        found: list[FloatArray] = []
+        kept: list[Any] = []
+        have = tried = 0
+        while have < n:
+            if tried > _MOST_TRIES * max(n, 50):
+                raise DataError(
+                    f"Of {tried} draws of the model, {have} meet the condition, not {n}: it is too "
+                    "improbable to be drawn. Give wider intervals, or fewer."
+                )
+            rate = max(have, 0.5) / max(tried, 1)
+            ask = int(min(max((n - have) / rate * 1.2, n - have), 4 * _MOST_ROWS)) if others else n
+            labels = self._labels(ask, None if label < 0 else np.full(ask, label), rng)
+            rows = self.complete_whole(np.repeat(whole, ask, axis=0), labels, rng)
+            rows = rows[:, list(self.columns)]
+            good = np.ones(ask, dtype=bool)
+            for j, wanted in others.items():
+                met = rows[:, j] == wanted if isinstance(wanted, int | float) else None
+                good &= wanted.contains(rows[:, j]) if met is None else met  # type: ignore[union-attr]
+            found.append(rows[good])
+            kept.append(labels[good])
+            have, tried = have + int(good.sum()), tried + ask
+        return np.concatenate(found)[:n], np.concatenate(kept)[:n]
+
+    def complete(self, x: Rows, rng: np.random.Generator | None = None, told: Any = None) -> Rows:
+        """Rows with missing cells filled: means of draws (levels: most frequent), or one draw.
+
+        Raises
+        ------
+        CannotAnswerError
+            The network was not told cells while it learned.
+        """
+        whole = self.whole(x)
+        out = whole.copy()
+        rows = np.flatnonzero(np.isnan(whole).any(axis=1))
+        if not len(rows):
+            return np.asarray(x, dtype=np.float64)
+        if not self.knows_cells:
+            raise CannotAnswerError(
+                "impute", self.estimator, _NO_CELLS, ("DiffusionModel", "VariationalAutoencoder")
+            )
+        part = whole[rows]
+        if rng is not None:
+            labels = self._labels(len(part), None, rng)
+            out[rows] = self.complete_whole(part, labels, rng)
+            return out[:, list(self.columns)]
+        chance = np.random.default_rng(self.seed)
+        drawn = []
+        for _ in range(_DRAWS_FOR_MEAN):
+            labels = self._labels(len(part), None, chance)
+            drawn.append(self.complete_whole(part, labels, chance))
+        out[rows] = np.where(np.isnan(part), self._middle(np.stack(drawn)), part)
+        return out[:, list(self.columns)]
+
+    def _middle(self, draws: FloatArray) -> FloatArray:
+        """Means of numbers, and most frequent levels, of draws (m, n, d)."""
+        middle = draws.mean(axis=0)
+        for j in self.level_columns:
+            levels = np.sort(draws[:, :, j], axis=0)
+            counts = (levels[:, None] == levels[None]).sum(axis=1)
+            middle[:, j] = np.take_along_axis(levels, counts.argmax(axis=0)[None], axis=0)[0]
+        return np.asarray(middle)
+
+    def complete_whole(self, whole: Rows, labels: Members, rng: np.random.Generator) -> Rows:
+        """Rows (n, all columns of the form) with every missing cell drawn under the others."""
+        begun = self._begun(whole, rng)
+        found = []
+        for rows in row_slices(len(whole), _MOST_ROWS):
+            key = jax.random.key(int(rng.integers(2**31)))
+            given, n = self.told_of(begun[rows], labels[rows])
+            made = _draw(self.module, self.shape, given, key)
+            found.append(self.vectors.decode(np.asarray(made)[:n]))
+        drawn = np.concatenate(found) if found else whole
+        return np.where(np.isnan(begun), drawn, begun)
+
+    def _begun(self, whole: Rows, rng: np.random.Generator) -> Rows:
+        """Rows, each with a level of one column of categories where the network wants one."""
+        free = [j for j in range(whole.shape[1]) if j not in self.told]
+        known = ~np.isnan(whole[:, free]).all(axis=1)
+        if not self.level_shares or known.any():
+            return whole
+        begun = whole.copy()
+        chosen = rng.integers(len(self.level_columns), size=len(whole))
+        for k, (j, shares) in enumerate(zip(self.level_columns, self.level_shares, strict=True)):
+            mine = np.flatnonzero(chosen == k)
+            if j in free:
+                begun[mine, j] = rng.choice(len(shares), size=len(mine), p=shares)
+        return begun
+
+    def told_of(self, whole: Rows, labels: Members, *, hide: bool = False) -> tuple[Given, int]:
+        """What the network is told of rows, and how many they are.
+
+        With ``hide``, no more columns than those that it is always told.
+        """
+        fill = partial(padded, fewest=_FEWEST_ROWS)
+        arrays = {k: fill(a) for k, a in self.vectors.encode(whole).items()}
+        columns = np.array(arrays["seen"])
+        if hide:
+            columns &= np.isin(np.arange(whole.shape[1]), self.told)
+        chance = jnp.full((len(columns), self.vectors.n_chances), 0.5)
+        hots = (fill(np.asarray(labels))[:, None] == np.arange(self.shape.n_classes)).astype("f4")
+        vectors = self.vectors.real(arrays, chance)
+        return Given(vectors, jnp.asarray(columns), jnp.asarray(hots)), len(whole)
+
+    def _labels(self, n: int, labels: Any, rng: np.random.Generator) -> Members:
+        if labels is not None:
+            return np.asarray(labels, dtype=np.intp)
+        if not self.shape.n_classes:
+            return np.zeros(n, dtype=np.intp)
+        return rng.choice(self.n_classes, size=n, p=np.exp(self.log_weights))
+
+    # Latents -----------------------------------------------------------------------------------
+
+    def encode(self, x: Rows, labels: Any, n_starts: int, n_steps: int) -> FloatArray:
+        """Latents (n, Z) that come nearest to rows; missing cells are left out."""
+        whole = self.whole(x)
+        out = np.empty((len(whole), self.shape.n_latent))
+        for rows in row_slices(len(whole), _MOST_ROWS_TO_INVERT):
+            part = whole[rows]
+            mine = np.zeros(len(part), dtype=np.intp) if labels is None else labels[rows]
+            given, n = self.told_of(part, mine, hide=True)
+            seen = padded(~np.isnan(part), _FEWEST_ROWS)
+            keys = padded(row_keys(part, self.seed), _FEWEST_ROWS)
+            found = nearest_latents(self.module, self.shape, given, seen, keys, n_starts, n_steps)
+            out[rows] = np.asarray(found, dtype=np.float64)[:n]
+        return out
+
+    def decode(self, latents: FloatArray, labels: Any = None, x: Rows | None = None) -> Rows:
+        """The rows (n, d) of latents: numbers, and most probable levels.
+
+        ``x`` says what the columns are that the network has to be told.
+        """
+        rows = np.full((len(latents), self.n_columns), np.nan) if x is None else x
+        whole = self.whole(rows)
+        self.check_told(whole[:1])
+        out = np.empty(whole.shape)
+        for part in row_slices(len(whole), _MOST_ROWS):
+            mine = np.zeros(len(whole[part]), dtype=np.intp) if labels is None else labels[part]
+            given, n = self.told_of(whole[part], mine, hide=True)
+            z = jnp.asarray(padded(latents[part], _FEWEST_ROWS), dtype=jnp.float32)
+            out[part] = self.vectors.decode(
+                np.asarray(_make(self.module, self.shape, given, z))[:n]
+            )
+        told = list(self.told)
+        out[:, told] = whole[:, told]
+        return out[:, list(self.columns)]
+
+
+@eqx.filter_jit
+def _draw(module: Any, shape: Generator, given: Given, key: jax.Array) -> jax.Array:
+    """Vectors of rows that are drawn."""
+    for_latents, for_choices = jax.random.split(key)
+    n = len(given.vectors)
+    latents = jax.random.normal(for_latents, (n, shape.n_latent))
+    choices = jax.random.uniform(for_choices, (n, shape.vectors.n_choices))
+    return _vectors(module, shape, given, latents, choices)
+
+
+@eqx.filter_jit
+def _make(module: Any, shape: Generator, given: Given, latents: jax.Array) -> jax.Array:
+    """Vectors of the rows of latents: with equal chances, the highest score is chosen."""
+    choices = jnp.full((len(latents), shape.vectors.n_choices), 0.5)
+    return _vectors(module, shape, given, latents, choices)
+
+
+def _vectors(
+    module: Any, shape: Generator, given: Given, latents: jax.Array, choices: jax.Array
+) -> jax.Array:
+    outputs = outputs_of(module, shape, latents, given)
+    everything = jnp.ones((len(latents), shape.vectors.n_columns), dtype=bool)
+    made: jax.Array = shape.vectors.made(outputs, everything, choices)
+    return with_given(shape, made, given)
