@@ -32,6 +32,8 @@ NAMES = (
     "synthetic_tables",
     "neural_tables",
     "neural_images",
+    "neural_speed",
+    "neural_missing",
 )
 
 

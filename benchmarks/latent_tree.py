@@ -45,7 +45,7 @@ def _binary(folder: Path) -> None:
         began = time.perf_counter()
         model.fit(np.concatenate([train, valid]))
         seconds = time.perf_counter() - began
-        rows.append([name, model.n_states_, seconds, model.score(test), tree, best])
+        rows.append([name, model.n_states_, seconds, f"{model.score(test):.3f}", tree, best])
     print_table(["set", "H", "s", "test nats", "Chow–Liu tree", "strong circuits"], rows)
 
 
@@ -66,7 +66,9 @@ def _missing(folder: Path) -> None:
         classes = list(model.classes_of("income"))
         truth = np.array([classes.index(value) for value in test["income"]])
         loss = -float(np.mean(np.log(said[np.arange(len(truth)), truth])))
-        rows.append([f"{share:.0%}", name, model.n_states_, model.score(test), loss])
+        rows.append(
+            [f"{share:.0%}", name, model.n_states_, f"{model.score(test):.2f}", f"{loss:.4f}"]
+        )
 
     def fitted(rows: pl.DataFrame) -> LatentTreeModel:
         return LatentTreeModel(64, missing="ignore", max_passes=20, random_state=0).fit(rows)
@@ -79,12 +81,13 @@ def _missing(folder: Path) -> None:
         )
         tell("integrated out", share, fitted(holes))
         filled = holes.with_columns(
-            holes[name].fill_null(holes[name].mean())
+            # A value of the column: a mean between two would look like a finer precision.
+            holes[name].fill_null(holes[name].quantile(0.5, "nearest"))
             if holes[name].dtype.is_numeric()
             else holes[name].fill_null(holes[name].drop_nulls().mode().sort()[0])
             for name in holes.columns
         )
-        tell("mean or most frequent value filled in first", share, fitted(filled))
+        tell("median or most frequent value filled in first", share, fitted(filled))
         drawn = fitted(holes).impute(holes, "draw", random_state=0)
         tell("drawn from the tree, then fitted anew", share, fitted(drawn))
     header = ["missing", "learned from", "H", "test nats a row", "log loss of income"]
