@@ -32,6 +32,7 @@ NAMES = (
     "synthetic_tables",
     "neural_tables",
     "neural_images",
+    "neural_pictures",
     "neural_speed",
     "neural_missing",
 )

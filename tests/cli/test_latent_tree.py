@@ -210,3 +210,35 @@ def test_auto_takes_a_tree_where_it_wins(fabula: Any, tmp_path: Path) -> None:
     assert done.err.startswith("Chose a latent tree of ")
     assert "components of independent columns: -" in done.err and "one component: -" in done.err
     assert type(load(tmp_path / "m.fabula")).__name__ == "LatentTreeModel"
+
+
+def test_several_trees(fabula: Any, folder: Path, tmp_path: Path, table: pl.DataFrame) -> None:
+    data, file = folder / "people.csv", tmp_path / "trees.fabula"
+    done = fabula("fit", data, *FAST, "--trees", 3, "-t", "state", "-o", file)
+    assert done.code == 0, done.err
+    model = load(file)
+    assert (model.n_trees, len(model.story_.trees)) == (3, 3)
+    shown = fabula("show", file)
+    assert "an average of 3 latent trees; the first has" in shown.out
+    assert "which columns hang together in the first tree" in shown.out
+    assert fabula("show", file, "--json").json["parameters"]["is"] == "TreeAverage"
+    drawn = fabula("sample", file, "-n", 20, "--given", "smoker=yes")
+    assert drawn.code == 0 and set(drawn.frame["smoker"]) == {"yes"}
+    filled = fabula("impute", file, data)
+    assert filled.code == 0 and sum(filled.frame.drop("state").null_count().row(0)) == 0
+    for kind in ("tree", "conditional"):
+        picture = tmp_path / f"{kind}.png"
+        done = fabula("plot", file, data, "--kind", kind, "-o", picture)
+        assert done.code == 0, done.err
+        assert picture.stat().st_size > 5000
+
+
+def test_what_does_not_go_with_several_trees(fabula: Any, folder: Path, tmp_path: Path) -> None:
+    data, out = folder / "people.csv", tmp_path / "m.fabula"
+    for options, message in (
+        (["--model", "mixture", "--trees", 2], "--trees is for --model latent-tree"),
+        ([*FAST, "--trees", 0], "--trees is 0"),
+        (["--model", "latent-tree", "--trees", 2, "--epsilon", 1], "does not go with privacy"),
+    ):
+        done = fabula("fit", data, *options, "-o", out)
+        assert done.code != 0 and message in done.err, done.err

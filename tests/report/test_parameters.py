@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from fabula import GaussianMixture, GenerativeClassifier, MixtureModel, NaiveBayes
-from fabula.report.parameters import parameter_table, story_to_dict
+from fabula.report.parameters import describe_model, parameter_table, story_to_dict
 
 FAMILIES = ("normal", "student_t", "log_normal", "gamma", "exponential", "poisson")
 
@@ -77,3 +77,14 @@ def test_stories_as_plain_values() -> None:
     assert plain["is"] == "Mixture"
     assert plain["family"]["means"] == [[1.0]]
     assert story_to_dict(np.zeros(10), [5]) == "float64 (10,)"
+
+
+def test_a_single_component_is_not_named_but_classes_are() -> None:
+    found = {"metadata": {}, "bytes": 1, "created": "", "versions": {}, "seed": None}
+    x = _counts()
+    alone = describe_model("m", found, GaussianMixture(1).fit(x), ["0"], "component")
+    two = GaussianMixture(2, random_state=0).fit(x)
+    several = describe_model("m", found, two, ["0", "1"], "component")
+    classes = NaiveBayes().fit(x, np.repeat(["a", "b"], 200))
+    named = describe_model("m", found, classes, ["a", "b"], "class")
+    assert "component: 0" not in alone and "component: 0" in several and "class: a 50.0 %" in named

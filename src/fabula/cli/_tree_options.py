@@ -19,23 +19,34 @@ def timed_parameters(
     passes: int | None,
     time_budget: float | None,
     aim: str | None = None,
+    trees: int | None = None,
 ) -> dict[str, Any]:
     """Parameters of a latent tree, or of another model with a limit of time, by their options."""
     if passes is not None and model != "latent-tree":
         raise UsageError("--passes is for --model latent-tree.")
     if aim is not None and model != "latent-tree":
         raise UsageError("--aim is for --model latent-tree.")
-    if time_budget is not None and model not in ("auto", "latent-tree", "vae", "diffusion"):
+    if trees is not None and model != "latent-tree":
+        raise UsageError("--trees is for --model latent-tree.")
+    if trees is not None and trees < 1:
+        raise UsageError(f"--trees is {trees}, expected 1 or more.")
+    if time_budget is not None and model not in ("auto", "latent-tree", "vae", "gan", "diffusion"):
         raise UsageError(
             "--time-budget is for --model auto, which tries several, and for --model "
-            "latent-tree, vae and diffusion."
+            "latent-tree, vae, gan and diffusion."
         )
     if time_budget is not None and not time_budget > 0:
         raise UsageError(
             f"--time-budget is {time_budget:g}, expected a positive number of seconds."
         )
     seconds = None if model == "auto" else time_budget
-    found = {"n_states": states, "max_passes": passes, "max_time": seconds, "aim": aim}
+    found = {
+        "n_states": states,
+        "max_passes": passes,
+        "max_time": seconds,
+        "aim": aim,
+        "n_trees": trees,
+    }
     return {name: value for name, value in found.items() if value is not None}
 
 

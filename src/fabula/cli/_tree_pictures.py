@@ -10,6 +10,7 @@ from fabula.cli._models import LoadedModel
 from fabula.cli._pictures import NUMBERS, check_columns, kinds_of, telling_columns, values_of
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.report.sentences import as_text
+from fabula.structures.tree_average import trees_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,11 +31,14 @@ def draw_tree(loaded: LoadedModel) -> Figure:
         raise CannotAnswerError(
             "plot --kind tree", type(model).__name__, "it has no tree", ("latent-tree",)
         )
-    nodes = getattr(model.story_, "nodes", None)
+    trees = trees_of(model.story_)
     places = model.columns_.places
     by_name = {str(field.name): places[field.column][0] for field in model.columns_.fields}
-    groups = None if nodes is None else [int(nodes[by_name[name]]) for name, _, _ in model.tree_]
-    return dependence_tree(model.tree_, groups=groups, title="Which columns hang together")
+    groups = [int(trees[0].nodes[by_name[name]]) for name, _, _ in model.tree_]
+    title = "Which columns hang together"
+    if len(trees) > 1:
+        title += f" (the first of {len(trees)} trees)"
+    return dependence_tree(model.tree_, groups=groups, title=title)
 
 
 def draw_conditional(loaded: LoadedModel, frame: pl.DataFrame, columns: Any, seed: int) -> Figure:

@@ -139,6 +139,13 @@ def fit(
             "draws that are hard to tell from the rows."
         ),
     ] = None,
+    trees: Annotated[
+        int | None,
+        Parameter(
+            help="Trees of --model latent-tree whose densities are averaged, in the same time "
+            "budget; 1 by default."
+        ),
+    ] = None,
     epsilon: Annotated[
         float | None,
         Parameter(
@@ -191,7 +198,8 @@ def fit(
     if takes_images(data, model):
         for option, value in (("--kind", kind), ("--schema", schema), ("--drop", drop),
                               ("--calibrate", calibrate), ("--stream", stream or None),
-                              ("--sequence", sequence), ("--text", text)):  # fmt: skip
+                              ("--sequence", sequence), ("--text", text),
+                              ("--trees", trees)):  # fmt: skip
             if value is not None:
                 raise UsageError(f"{option} is for tables, and {data} holds images.")
         with limited_threads(threads):
@@ -225,6 +233,7 @@ def fit(
             "--stream": stream or None,
             "--passes": passes,
             "--aim": aim,
+            "--trees": trees,
             "--epsilon": epsilon,
         }
         for option, stated in misplaced.items():
@@ -271,7 +280,7 @@ def fit(
         )
     if components is not None and components < 1:
         raise UsageError(f"--components is {components}, expected 1 or more.")
-    timed = timed_parameters(model, states, passes, time_budget, aim)
+    timed = timed_parameters(model, states, passes, time_budget, aim, trees)
     learns_more = stream or calibrate is not None
     private = privacy_parameters(model, epsilon, delta, bounds, learns_more=learns_more)
     plan = Plan(
@@ -392,3 +401,5 @@ def _say(summary: dict[str, Any]) -> None:
     if summary["mean_log_density"] is not None:
         bound = "bound of the " if summary.get("density_kind") == "bound" else ""
         note(f"Mean {bound}log density of a row: {summary['mean_log_density']:.4g} nats.")
+    if summary.get("draws"):
+        note(summary["draws"])

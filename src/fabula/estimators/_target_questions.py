@@ -14,7 +14,7 @@ from fabula.estimators._questions import TableQuestions, read_prior, wants_estim
 from fabula.estimators._table import is_frame
 from fabula.questions import classify, contribute
 from fabula.questions.decide import Decisions, decide
-from fabula.structures.tree_classes import ColumnAsClass
+from fabula.structures.tree_classes import ColumnAsClass, ColumnOfAverage, column_as_class
 
 __all__ = ["TargetQuestions"]
 
@@ -35,7 +35,7 @@ class TargetQuestions(TableQuestions):
 
     def prior_of(self, target: Any = None) -> FloatArray:
         """Probabilities (C,) of the classes while nothing is known of a row."""
-        view = ColumnAsClass(self.story_, self._target_place(target))
+        view = column_as_class(self.story_, self._target_place(target))
         return np.asarray(np.exp(view.log_weights))
 
     @property
@@ -119,10 +119,10 @@ class TargetQuestions(TableQuestions):
             shares = classify.estimate_priors(view, x)
         else:
             place = self._target_place(target)
-            view = ColumnAsClass(self.story_, place)
+            view = column_as_class(self.story_, place)
             shares = read_prior(prior, self._names_of_levels(place))
         model = copy.copy(self)
-        model.story_ = classify.with_prior(view, shares).tree
+        model.story_ = classify.with_prior(view, shares).story
         model._refresh()
         return model
 
@@ -160,12 +160,12 @@ class TargetQuestions(TableQuestions):
 
     # What they share --------------------------------------------------------------------------
 
-    def _view(self, X: Any, target: Any) -> tuple[ColumnAsClass, FloatArray]:
+    def _view(self, X: Any, target: Any) -> tuple[ColumnAsClass | ColumnOfAverage, FloatArray]:
         """The story with the target as its class, and rows in which the target is missing."""
         place = self._target_place(target)
         x = np.array(self._read(_with_column(X, target)), dtype=np.float64)
         x[:, place] = np.nan
-        return ColumnAsClass(self.story_, place), x
+        return column_as_class(self.story_, place), x
 
     def _target_place(self, target: Any) -> int:
         """The encoded column of the target."""

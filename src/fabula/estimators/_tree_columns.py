@@ -16,7 +16,7 @@ from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.core.regions import Region
 from fabula.estimators._questions import TableQuestions, generator_of
 from fabula.estimators._table import Columns, TableEstimator
-from fabula.estimators._tree_fitting import TreeShapeFound
+from fabula.estimators._tree_shapes import TreeShapeFound
 from fabula.learning.dependence import group_values, mutual_information
 from fabula.tables.encoding import Field
 
@@ -208,7 +208,8 @@ class TreeColumns(TableQuestions):
         -------
         X : in the form of the data of the fit
         y : (n_samples,) array
-            The class of each row; the state of the root where the fit had no ``y``.
+            The class of each row; where the fit had no ``y``, the state of the root, or the number
+            of the tree where there are several.
         """
         check_is_fitted(self, "story_")
         if not isinstance(n_samples, int | np.integer) or n_samples < 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from fabula.core.arrays import FloatArray, Rows
 from fabula.estimators._families import made_of_rows, product_template
+from fabula.estimators._tree_shapes import TreeShapeFound
 from fabula.families.base import Family
 from fabula.families.bins import Bins
-from fabula.learning.dependence import chow_liu_tree, group_values, mutual_information
 from fabula.learning.em import Report
 from fabula.learning.fitting import pool
 from fabula.learning.stepwise import StepwiseReport, stepwise_expectation_maximisation
@@ -24,14 +24,17 @@ from fabula.structures.latent_tree import LatentTree, LatentTreePrior
 from fabula.structures.tree_cells import TreeRows
 from fabula.tables.encoding import Field
 
-__all__ = ["Fitted", "Settings", "TreeShapeFound", "fit_tree", "learn_shape", "pooled_banks"]
+__all__ = [
+    "Fitted",
+    "Settings",
+    "default_family",
+    "fit_trees",
+    "pooled_banks",
+    "prior_of",
+]
 
 # Categories with more levels are told apart by how frequent they are.
 _MOST_LEVELS = 256
-# Rows and codes that are enough to find which columns hang together.
-_ROWS_FOR_SHAPE = 50_000
-_MOST_CODES = 24
-_WORK_FOR_SHAPE = 4e11
 # Rows that are enough to tell whether a story became better.
 _ROWS_TO_SCORE = 5_000
 _FEWEST_ROWS_TO_HOLD_OUT = 200
@@ -63,61 +66,16 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class TreeShapeFound:
-    """Which column hangs on which, and how strongly (nats)."""
-
-    columns: NDArray[np.intp]
-    parents: NDArray[np.intp]
-    strengths: FloatArray
-
-    def hung(self, joining: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Parents of the nodes, and the node of each column.
-
-        A column that shares at least ``joining`` nats with the one it hangs on hangs at its node:
-        one hidden variable says more of two columns that follow from each other than a transition
-        between two does.
-        """
-        own = np.maximum(self.strengths, 0.0) < joining
-        own[0] = True
-        node_at = np.empty(len(own), dtype=np.intp)
-        node_at[own] = np.arange(int(own.sum()))
-        for place in np.flatnonzero(~own):  # parents stand before their children
-            node_at[place] = node_at[self.parents[place]]
-        parents = np.where(self.parents[own] < 0, -1, node_at[self.parents[own]])
-        nodes = np.empty(len(own), dtype=np.intp)
-        nodes[self.columns] = node_at
-        return parents, nodes
-
-
-@dataclass(frozen=True)
 class Fitted:
-    """A tree, how its fit went, and the mean log density of rows that were held out (nats)."""
+    """A tree, how its fit went, and the mean log density of rows that were held out (nats).
+
+    ``told`` is the log density of every one of these rows, before they took part themselves.
+    """
 
     story: LatentTree
     report: Report
     held_out: float
-
-
-def learn_shape(
-    x: Rows, fields: Sequence[Field], weights: FloatArray | None, rng: np.random.Generator
-) -> TreeShapeFound:
-    """The Chow–Liu tree of the columns, from some of the rows."""
-    n, d = x.shape
-    rows = np.arange(n) if n <= _ROWS_FOR_SHAPE else _some(n, _ROWS_FOR_SHAPE, rng)
-    # The work is n (d C)²: of very many columns, fewer codes and fewer rows tell enough.
-    most = int(np.clip(math.sqrt(_WORK_FOR_SHAPE / max(len(rows), 1)) / d, 4, _MOST_CODES))
-    affordable = int(_WORK_FOR_SHAPE / (d * most) ** 2)
-    if affordable < len(rows):
-        rows = _some(n, max(affordable, 2_000), rng)
-    codes, sizes = [], []
-    for j, field in enumerate(fields):
-        ordered = field.kind not in ("category", "boolean")
-        code, size = group_values(x[rows, j], most, ordered=ordered)
-        codes.append(code)
-        sizes.append(size)
-    taken = None if weights is None else weights[rows]
-    information = mutual_information(np.stack(codes, axis=1), sizes, taken)
-    return TreeShapeFound(*chow_liu_tree(information))
+    told: FloatArray | None
 
 
 def pooled_banks(
@@ -159,25 +117,36 @@ def prior_of(banks: Sequence[Family], n_states: int, settings: Settings) -> Late
     return LatentTreePrior(settings.smoothing, tuple(emissions))
 
 
-def fit_tree(
+def fit_trees(
     x: Rows,
-    shape: TreeShapeFound,
+    shapes: Sequence[TreeShapeFound],
     banks: tuple[Family, ...],
     settings: Settings,
     weights: FloatArray | None,
     rng: np.random.Generator,
-) -> Fitted:
-    """The best of ``n_init`` climbs."""
+) -> tuple[list[Fitted], FloatArray | None]:
+    """For each shape the best of ``n_init`` climbs, in ``max_time`` for all of them together.
+
+    All learn from the same rows, and are judged on the same ones, whose weights come second. Which
+    columns are joined at one node is tried with the first; the others do as it does.
+    """
     ends = time.perf_counter() + settings.max_time
     learning = _Learning.of(x, banks, settings, weights, rng)
-    best: Fitted | None = None
-    for i in range(settings.n_init):
-        left = (ends - time.perf_counter()) / (settings.n_init - i)
-        found = _best_joined(learning, shape, banks, settings, rng, left).run()
-        if best is None or found.held_out > best.held_out:
-            best = found
-    assert best is not None
-    return best
+    climbs_left = len(shapes) * settings.n_init
+    found: list[Fitted] = []
+    for shape in shapes:
+        best: Fitted | None = None
+        for _ in range(settings.n_init):
+            left = (ends - time.perf_counter()) / climbs_left
+            climbs_left -= 1
+            climb = _best_joined(learning, shape, banks, settings, rng, left)
+            one = climb.run()
+            if best is None or one.held_out > best.held_out:
+                best, joining = one, climb.joining
+        assert best is not None
+        settings = replace(settings, joining=joining)
+        found.append(best)
+    return found, learning.held_weights
 
 
 def _best_joined(
@@ -190,8 +159,11 @@ def _best_joined(
 ) -> _Climb:
     """A climb on the tree whose joined nodes do best with few states on held-out rows."""
     wanted = (_JOINING if settings.joining is None else (settings.joining,))[::-1]
-    trees = {tuple(nodes): (parents, nodes) for parents, nodes in map(shape.hung, wanted)}
-    climbs = [_Climb(learning, tree, banks, settings, rng, seconds) for tree in trees.values()]
+    joinings = {tuple(shape.hung(joining)[1]): joining for joining in wanted}
+    climbs = [
+        _Climb(learning, shape, joining, banks, settings, rng, seconds)
+        for joining in joinings.values()
+    ]
     if len(climbs) == 1:
         return climbs[0]
     if learning.held_out is None:
@@ -261,7 +233,8 @@ class _Climb:
     def __init__(
         self,
         learning: _Learning,
-        tree: tuple[NDArray[np.intp], NDArray[np.intp]],
+        shape: TreeShapeFound,
+        joining: float,
         banks: tuple[Family, ...],
         settings: Settings,
         rng: np.random.Generator,
@@ -270,10 +243,11 @@ class _Climb:
         self.began = time.perf_counter()
         self.seconds = seconds
         self.learning, self.rows, self.held_out = learning, learning.rows, learning.held_out
+        self.joining = joining
         self.banks, self.settings, self.rng = banks, settings, rng
         first = self._first_states(len(self.rows))
         self.story = tree_from_rows(
-            *tree, banks, learning.seeds, first, rng, loyalty=settings.loyalty
+            *shape.hung(joining), banks, learning.seeds, first, rng, loyalty=settings.loyalty
         )
         self.best, self.score = self.story, -math.inf
         self.told: FloatArray | None = None
@@ -346,7 +320,7 @@ class _Climb:
         reason = "converged" if stopped else "iteration limit"
         seconds = time.perf_counter() - self.began
         kept = Report(tuple(self.trace), stopped, reason, self.n_steps, seconds)  # type: ignore[arg-type]
-        return Fitted(best, kept, self.score if self.held_out else math.nan)
+        return Fitted(best, kept, self.score if self.held_out else math.nan, self.told)
 
     def _next_states(self) -> int:
         """Twice as many states, on a path that ends at the number that was asked for."""
@@ -407,8 +381,3 @@ class _Climb:
             max_passes=1,
         )
         return whole
-
-
-def _some(n: int, number: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Some of the rows, in order."""
-    return np.sort(rng.choice(n, size=min(number, n), replace=False))

@@ -20,20 +20,18 @@ from fabula.estimators._questions import generator_of
 from fabula.estimators._table import adopt_encoding, read_target
 from fabula.estimators._target_questions import TargetQuestions
 from fabula.estimators._tree_aims import aim_named, settings_of
+from fabula.estimators._tree_averages import averaged, held_out_of, one_report
 from fabula.estimators._tree_columns import ExtendedBlocks, TreeColumns
-from fabula.estimators._tree_fitting import (
-    TreeShapeFound,
-    default_family,
-    fit_tree,
-    learn_shape,
-    pooled_banks,
-    prior_of,
-)
+from fabula.estimators._tree_fitting import default_family, fit_trees, pooled_banks, prior_of
 from fabula.estimators._tree_privacy import fit_privately
 from fabula.estimators._tree_public import forget_the_rows, stated_bounds, steps_of
+from fabula.estimators._tree_shapes import TreeShapeFound, learn_shapes
+from fabula.families.base import Family
 from fabula.families.product import Product
 from fabula.learning.em import Report, expectation_maximisation
 from fabula.persistence.registry import storable
+from fabula.structures.latent_tree import LatentTree
+from fabula.structures.tree_average import trees_of
 
 __all__ = ["LatentTreeModel"]
 
@@ -99,6 +97,10 @@ class LatentTreeModel(
         default a tenth for density and none for likeness.
     n_init : int
         Number of climbs, of which the best on held-out rows is kept.
+    n_trees : int
+        Trees whose densities are averaged, each grown from other starts and, but for the first,
+        on a shape that chance has a part in. New rows become more probable, every answer stays
+        exact, and a question costs as many times more. ``max_time`` is for all of them together.
     privacy : (float, float), optional
         ε and δ of differential privacy: the tree is then made of noisy counts of values and pairs,
         with one state for each group of values, and everything about how states are learned is of
@@ -113,9 +115,10 @@ class LatentTreeModel(
     Attributes
     ----------
     n_states_ : int
-        H.
+        H; where there are several trees, the most of any.
     tree_ : list of (column, column or None, float)
-        Each column, the one it hangs on, and their mutual information in nats.
+        Each column, the one it hangs on, and their mutual information in nats; of the first tree,
+        where there are several.
     families_ : dict
         Column → name of its family.
     classes_ : (C,) array
@@ -123,7 +126,8 @@ class LatentTreeModel(
     held_out_score_ : float
         Mean log density of the held-out rows, in nats; NaN where none were held out.
     story_, report_
-        The fitted `LatentTree`, and how the climb went.
+        The fitted `LatentTree`, or `TreeAverage` of several, and how the climb went; that of the
+        trees one after another.
     privacy_ : dict or None
         What was promised and spent: ``epsilon``, ``delta``, ``rho``, the ``unit`` that is
         protected, and sensitivity and noise of every release.
@@ -164,6 +168,7 @@ class LatentTreeModel(
         batch: int | None = None,
         validation: float | None = None,
         n_init: int = 1,
+        n_trees: int = 1,
         privacy: tuple[float, float] | None = None,
         bounds: Mapping[Any, tuple[Any, Any]] | None = None,
         random_state: Any = None,
@@ -182,6 +187,7 @@ class LatentTreeModel(
         self.batch = batch
         self.validation = validation
         self.n_init = n_init
+        self.n_trees = n_trees
         self.privacy = privacy
         self.bounds = bounds
         self.random_state = random_state
@@ -264,20 +270,34 @@ class LatentTreeModel(
         self._refuse_text(x)
         if known is not None:
             x = self._add_target(x, target, known)
-        prior = self._learn(self._add_indicators(x, None), None, rng)
+        banks = self._learn(self._add_indicators(x, None), None, rng)
         if scan.n_rows > len(x):
-            every = ExtendedBlocks(blocks, self._extended)
-            n_passes = min(_PASSES_OVER_FILE, settings_of(self, len(x)).max_passes)
-            story, report = expectation_maximisation(
-                self.story_, every, prior=prior, max_iter=n_passes, tol=1e-4
-            )
-            # To the number of passes that was set beforehand, EM has done what it was to do.
-            self.story_, self.report_ = story, replace(report, converged=True)
-            self._refresh()
+            self._learn_on(ExtendedBlocks(blocks, self._extended), banks, len(x))
         return self
 
-    def _learn(self, x: Any, weights: FloatArray | None, rng: np.random.Generator) -> Any:
-        """The tree, its bins and its states, from rows with all columns; returns the prior."""
+    def _learn_on(self, every: ExtendedBlocks, banks: tuple[Family, ...], n_learned: int) -> None:
+        """Let all rows of a file have their say, in each tree on its own."""
+        settings = settings_of(self, n_learned)
+        stories: list[LatentTree] = []
+        reports = []
+        for tree in trees_of(self.story_):
+            story, report = expectation_maximisation(
+                tree,
+                every,
+                prior=prior_of(banks, tree.n_states, settings),
+                max_iter=min(_PASSES_OVER_FILE, settings.max_passes),
+                tol=1e-4,
+            )
+            stories.append(story)
+            # To the number of passes that was set beforehand, EM has done what it was to do.
+            reports.append(replace(report, converged=True))
+        self.story_, self.report_ = averaged(stories), one_report(reports)
+        self._refresh()
+
+    def _learn(
+        self, x: Any, weights: FloatArray | None, rng: np.random.Generator
+    ) -> tuple[Family, ...]:
+        """The trees, their bins and states, from rows with all columns; returns the banks."""
         fields = self.columns_.fields
         names = choose_families(fields, x, None, _no_shares)
         auto = [default_family(field) for field in fields]
@@ -286,19 +306,20 @@ class LatentTreeModel(
             auto = [a if w == n else w for a, w, n in zip(auto, wanted, names, strict=True)]  # type: ignore[misc]
         self.families_ = family_names(fields, auto)
         n_bins = aim_named(self.aim).n_bins if self.n_bins is None else int(self.n_bins)
+        # All trees share the bins: a spike of one must not meet a density of another.
         banks = pooled_banks(x, fields, auto, weights, n_bins)
         everything = Product(banks, tuple((j,) for j in range(len(banks))))
         refuse_impossible_cells(everything, x, [field.column for field in fields])
-        shape = learn_shape(x, fields, weights, rng)
+        shapes = learn_shapes(x, fields, weights, rng, int(self.n_trees))
         settings = settings_of(self, len(x))
-        fitted = fit_tree(x, shape, banks, settings, weights, rng)
-        self.story_ = fitted.story
-        self.report_ = fitted.report
-        self.held_out_score_ = fitted.held_out
-        self.n_iter_ = fitted.report.n_iterations
-        self._name_tree(shape)
+        fitted, held_weights = fit_trees(x, shapes, banks, settings, weights, rng)
+        self.story_ = averaged([one.story for one in fitted])
+        self.report_ = one_report([one.report for one in fitted])
+        self.held_out_score_ = held_out_of(fitted, held_weights)
+        self.n_iter_ = self.report_.n_iterations
+        self._name_tree(shapes[0])
         self._refresh()
-        return prior_of(banks, self.story_.n_states, settings)
+        return banks
 
     def _fit_privately(self, x: FloatArray, sample_weight: Any) -> Self:
         """The same from noisy counts; nothing else of the rows is kept."""
@@ -333,16 +354,19 @@ class LatentTreeModel(
     def transform(self, X: Any) -> FloatArray:
         """Posterior probabilities of all hidden states, (n, m H): a representation of rows.
 
-        Node by node in the order of ``tree_``, each with the H probabilities of its states.
+        Node by node in the order of ``tree_``, each with the H probabilities of its states; where
+        there are several trees, one after another, each as if it were the only one.
         """
         x = self._read(X)
-        nodes = list(range(self.story_.n_nodes))
-        states = self.story_.state_posteriors(x, nodes)[1]
-        return np.asarray(states.reshape(len(x), -1))
+        states = [
+            tree.state_posteriors(x, range(tree.n_nodes))[1].reshape(len(x), -1)
+            for tree in trees_of(self.story_)
+        ]
+        return np.concatenate(states, axis=1)
 
     @property
     def _n_features_out(self) -> int:
-        return int(self.story_.n_nodes * self.story_.n_states)
+        return sum(tree.n_nodes * tree.n_states for tree in trees_of(self.story_))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean log density of the rows, in nats; ``y`` is ignored."""
@@ -352,7 +376,7 @@ class LatentTreeModel(
         self.n_states_ = self.story_.n_states
 
     def _check_parameters(self) -> None:
-        for name in ("n_states", "max_passes", "n_init", "batch", "n_bins"):
+        for name in ("n_states", "max_passes", "n_init", "n_trees", "batch", "n_bins"):
             value = getattr(self, name)
             if (name == "n_states" and value == "auto") or (
                 value is None and name in ("max_passes", "batch", "n_bins")
@@ -368,6 +392,10 @@ class LatentTreeModel(
                 raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
         if self.bounds is not None and self.privacy is None:
             raise UsageError("bounds are for a fit with privacy; without it, rows tell them.")
+        if self.privacy is not None and self.n_trees > 1:
+            raise UsageError(
+                "n_trees does not go with privacy: what is promised is spent on one tree."
+            )
         if self.privacy is not None and (
             not isinstance(self.privacy, tuple | list) or len(self.privacy) != 2
         ):

@@ -10,6 +10,7 @@ from fabula.core.arrays import FloatArray, Responsibilities, Rows
 from fabula.core.errors import UsageError
 from fabula.structures.latent_tree import LatentTree
 from fabula.structures.mixture import Mixture
+from fabula.structures.tree_average import TreeAverage
 from fabula.structures.tree_modes import has_modes, most_probable_cells
 
 __all__ = ["impute"]
@@ -52,11 +53,9 @@ def impute(
         raise UsageError(f"how must be 'mean', 'mode' or 'draw', not {how!r}.")
     missing = np.isnan(x)
     filled: FloatArray = x.astype(np.float64, copy=True)
-    if isinstance(story, LatentTree):
+    if isinstance(story, LatentTree | TreeAverage):
         wanted = range(x.shape[1]) if how == "mode" else (levels or {})
-        filled = most_probable_cells(
-            story, filled, [j for j in wanted if has_modes(story.emissions[j])]
-        )
+        filled = most_probable_cells(story, filled, [j for j in wanted if has_modes(story, j)])
         missing &= np.isnan(filled)
     categories = {j: n for j, n in (levels or {}).items() if missing[:, j].any()}
     numbers = [j for j in np.flatnonzero(missing.any(axis=0)) if j not in categories]

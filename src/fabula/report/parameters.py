@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ from fabula.structures.markov_chain import MarkovChain
 from fabula.structures.mixture import Mixture
 from fabula.structures.pair_hidden_markov import PairHiddenMarkov
 from fabula.structures.tree_algebra import told_by
+from fabula.structures.tree_average import TreeAverage, trees_of
 
 __all__ = ["describe_model", "name_model", "parameter_table", "story_to_dict"]
 
@@ -82,10 +84,11 @@ def describe_model(
     if notes.get("given"):
         lines.append(f"given {joined(notes['given'])}")
     story = model.story_
-    if isinstance(story, LatentTree):
+    if isinstance(story, LatentTree | TreeAverage):
         return "\n".join([*lines, *_about_tree(model, names, target)])
-    if hasattr(story, "log_weights"):
-        weights = np.exp(story.log_weights)
+    weights = np.exp(getattr(story, "log_weights", ()))
+    # Where there are no classes, one component is everything there is.
+    if len(weights) > (0 if hasattr(model, "classes_") else 1):
         shares = [f"{name} {percent(p)}" for name, p in zip(names, weights, strict=True)]
         lines.append(f"{target}: {', '.join(shares[:40])}{', …' if len(shares) > 40 else ''}")
     if hasattr(story, "network"):
@@ -108,7 +111,8 @@ def _about_tree(model: Any, names: Sequence[str], target: str) -> list[str]:
         place = model.columns_.find(model.target_)[0]
         possible = [k for k, share in enumerate(model.class_prior_) if share > 0][:_MOST_CLASSES]
         classes = [names[k] for k in possible]
-        stories += [told_by(story, {place: float(k)})[0] for k in possible]
+        tell = story.told if isinstance(story, TreeAverage) else partial(told_by, story)
+        stories += [tell({place: float(k)})[0] for k in possible]
     lines = []
     if classes:
         shares = zip(names, model.class_prior_, strict=True)
@@ -226,6 +230,13 @@ def _parts(story: Any, member: int) -> list[tuple[float, Family, int]]:
     """The families that a class is mixed of: weight, bank, member of the bank."""
     if isinstance(story, Mixture):
         return [(1.0, story.family, member)]
+    if isinstance(story, TreeAverage):
+        weights = np.exp(story.log_weights)
+        return [
+            (float(share) * weight, bank, k)
+            for share, tree in zip(weights, story.trees, strict=True)
+            for weight, bank, k in _parts(tree, member)
+        ]
     if isinstance(story, LatentTree):  # of one column
         (bank,) = story.emissions
         if isinstance(bank, Bins):
@@ -312,6 +323,9 @@ def _dense_moments(family: Any, k: int, j: int) -> tuple[float, float]:
 def _shares(story: Any, member: int, column: int) -> FloatArray:
     """Probability (C,) of each level of a category in one class."""
     total: FloatArray | float = 0.0
+    if isinstance(story, TreeAverage):
+        told = [_shares(tree, member, column) for tree in trees_of(story)]
+        return np.asarray(np.exp(story.log_weights) @ np.stack(told))
     if isinstance(story, LatentTree):
         (levelled,) = story.emissions
         if isinstance(levelled, UnivariateColumns):

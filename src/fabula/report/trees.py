@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from fabula.report.sentences import number, plural
+from fabula.structures.tree_average import trees_of
 
 __all__ = ["describe_tree", "tree_lines"]
 
@@ -14,12 +15,14 @@ _MOST_LINES = 80
 
 def describe_tree(model: Any) -> list[str]:
     """Lines about a latent tree: its size, and which columns hang together how strongly."""
-    story = model.story_
+    trees = trees_of(model.story_)
+    story = trees[0]
     sharing = "" if story.n_nodes == story.n_columns else f" of {plural(story.n_columns, 'column')}"
-    lines = [
-        f"a latent tree{sharing}: {plural(story.n_nodes, 'hidden variable')} of "
-        f"{plural(story.n_states, 'state')}"
-    ]
+    several = len(trees) > 1
+    size = f"{plural(story.n_nodes, 'hidden variable')} of {plural(story.n_states, 'state')}"
+    lines = [f"a latent tree{sharing}: {size}"]
+    if several:
+        lines = [f"an average of {len(trees)} latent trees; the first has {size}"]
     score = getattr(model, "held_out_score_", math.nan)
     if not math.isnan(score):
         lines.append(f"mean log density of rows that were held out: {score:.4g} nats")
@@ -31,7 +34,8 @@ def describe_tree(model: Any) -> list[str]:
             f"differentially private: ε = {number(private['epsilon'])}, δ = {private['delta']:g} "
             f"(ρ = {number(private['rho'])}), for one row added or taken away"
         )
-    return [*lines, "", "which columns hang together (nats of mutual information)"] + [
+    where = "which columns hang together" + (" in the first tree" if several else "")
+    return [*lines, "", f"{where} (nats of mutual information)"] + [
         f"  {line}" for line in tree_lines(model.tree_)
     ]
 

@@ -4,6 +4,7 @@ from fabula.structures.class_conditional import ClassConditional, ClassCondition
 from fabula.structures.hidden_markov import HiddenMarkov, HiddenMarkovPrior
 from fabula.structures.latent_tree import LatentTree, LatentTreePrior
 from fabula.structures.mixture import Mixture, MixturePrior
+from fabula.structures.tree_average import TreeAverage
 from fabula.structures.truncated import Truncated
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "LatentTreePrior",
     "Mixture",
     "MixturePrior",
+    "TreeAverage",
     "Truncated",
 ]

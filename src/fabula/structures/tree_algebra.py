@@ -15,7 +15,12 @@ from fabula.core.regions import Interval, OneOf, Region
 if TYPE_CHECKING:
     from fabula.structures.latent_tree import LatentTree
 
-__all__ = ["absorb", "keep_columns", "log_evidence_of", "told_by"]
+__all__ = ["IMPOSSIBLE_CONDITION", "absorb", "keep_columns", "log_evidence_of", "tell", "told_by"]
+
+IMPOSSIBLE_CONDITION = (
+    "The condition has probability 0 under this model, so nothing follows from it: "
+    "give values that the model holds possible."
+)
 
 
 def log_evidence_of(tree: LatentTree, column: int, value: float | Region) -> FloatArray:
@@ -34,16 +39,18 @@ def told_by(tree: LatentTree, given: Mapping[int, float | Region]) -> tuple[Late
 
     The columns of the condition keep their banks, which no longer say what they would look like.
     """
+    story, log_total = tell(tree, given)
+    if not np.isfinite(log_total):
+        raise DataError(IMPOSSIBLE_CONDITION)
+    return story, log_total
+
+
+def tell(tree: LatentTree, given: Mapping[int, float | Region]) -> tuple[LatentTree, float]:
+    """As `told_by`; the log probability is -inf where the condition is impossible."""
     evidence = np.zeros((tree.n_nodes, tree.n_states))
     for column, value in given.items():
         evidence[tree.nodes[column]] += log_evidence_of(tree, column, value)
-    story, log_total = absorb(tree, evidence)
-    if not np.isfinite(log_total):
-        raise DataError(
-            "The condition has probability 0 under this model, so nothing follows from it: "
-            "give values that the model holds possible."
-        )
-    return story, log_total
+    return absorb(tree, evidence)
 
 
 def absorb(tree: LatentTree, log_evidence: FloatArray) -> tuple[LatentTree, float]:
