@@ -59,8 +59,10 @@ def _makers(seconds: float) -> dict[str, Any]:
     common = {"max_time": seconds, "max_epochs": 1000, "random_state": 0}
     return {
         "vae": lambda: autoencoder(seconds),
-        "gan": lambda: fabula.GenerativeAdversarialNetwork(**common),
-        "diffusion": lambda: fabula.DiffusionModel(patience=None, **common),
+        "gan": lambda: fabula.GenerativeAdversarialNetwork(width=256, batch_size=128, **common),
+        "diffusion": lambda: fabula.DiffusionModel(
+            512, channels=(), steps=25, solver="dpm", patience=None, **common
+        ),
     }
 
 

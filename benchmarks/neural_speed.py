@@ -148,12 +148,13 @@ def _our_adversaries() -> Turn:
     from fabula.neural.adversarial_learning import Adversaries, Lesson
     from fabula.neural.adversarial_network import Critic, Generator
 
-    form, arrays = _table()
-    vectors = TableVectors.learned(form, arrays)
+    form, _ = _table()
+    x = _numbers().astype(float)
+    vectors = TableVectors.learned(form, x)
     learner = Adversaries(
         Generator(vectors, 64, 256, 2), Critic(vectors, 256, 2), Lesson(), learning_rate=RATE
     )
-    return _our_turns(learner, arrays)
+    return _our_turns(learner, vectors.encode(x))
 
 
 # The same in PyTorch -----------------------------------------------------------------------------

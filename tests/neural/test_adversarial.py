@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from fabula.neural.adversarial_classes import class_shares
+from fabula.neural.adversarial_draws import vectors_of
 from fabula.neural.adversarial_form import TableVectors
 from fabula.neural.adversarial_images import (
     ImageCritic,
@@ -232,7 +235,7 @@ def test_training_that_was_broken_off_ends_with_the_same_weights(tmp_path):
 
 
 def test_rows_begin_with_levels_by_the_log_of_their_frequency():
-    (shares,) = level_shares(VECTORS, ARRAYS)
+    ((shares,),) = level_shares(VECTORS, ARRAYS)
     seen = X[~np.isnan(X[:, 2]), 2].astype(int)
     np.testing.assert_allclose(shares, np.bincount(seen) / len(seen))
     more = with_levels(VECTORS, ARRAYS, 0.8, np.random.default_rng(0))
@@ -243,6 +246,53 @@ def test_rows_begin_with_levels_by_the_log_of_their_frequency():
     found = np.bincount(more["codes"][begun, part], minlength=3) / begun.sum()
     logs = np.log1p(np.bincount(seen))
     np.testing.assert_allclose(found, logs / logs.sum(), atol=4 * 0.5 / np.sqrt(begun.sum()))
+
+
+def test_levels_of_a_class_are_begun_in_its_own_shares():
+    labels = np.arange(len(X)) % 2
+    (shares,) = level_shares(VECTORS, {**ARRAYS, "labels": labels}, 2)
+    for label in (0, 1):
+        seen = X[(labels == label) & ~np.isnan(X[:, 2]), 2].astype(int)
+        np.testing.assert_allclose(shares[label], np.bincount(seen, minlength=3) / len(seen))
+    empty = {**ARRAYS, "codes": np.full_like(ARRAYS["codes"], -1)}
+    more = with_levels(VECTORS, empty, 0.5, np.random.default_rng(0))
+    assert (more["begins_with"] == -1).all()
+
+
+# Classes ------------------------------------------------------------------------------------------
+
+
+def test_cells_tell_the_class_by_bayes_rule():
+    rng = np.random.default_rng(0)
+    labels, levels = np.repeat([0, 1], 2000), [[0.5, 0.5, 0.0], [0.1, 0.5, 0.4]]
+    draws = np.stack(
+        [
+            np.where(labels == 0, -0.5, 0.5) + rng.normal(size=4000),
+            np.full(4000, 40.0),
+            np.concatenate([rng.choice(3, 2000, p=p) for p in levels]),
+        ],
+        axis=1,
+    )
+    generator = Generator(VECTORS, 4, 8, 0, n_classes=2)
+    story = SimpleNamespace(
+        shape=generator,
+        vectors=VECTORS,
+        told=(),
+        n_classes=2,
+        log_weights=np.log([0.8, 0.2]),
+        draws_of_classes=(vectors_of(generator, draws)[:, : VECTORS.n_outputs], labels),
+    )
+    none = np.nan
+    asked = np.array([[none, none, none], [none, none, 0], [none, none, 2], [0.4, none, none]])
+    found = class_shares(story, asked)[:, 1]
+    assert found[0] == pytest.approx(0.2)
+    # Levels: all draws that have them, whose share of class 1 is that of Bayes' rule.
+    for row, level in ((1, 0), (2, 2)):
+        of = np.array([(draws[labels == c, 2] == level).mean() for c in (0, 1)]) * [0.8, 0.2]
+        assert found[row] == pytest.approx(of[1] / of.sum(), abs=1e-9)
+    joint = np.array([0.8, 0.2]) * np.exp(-0.5 * (0.4 - np.array([-0.5, 0.5])) ** 2)
+    # 4 standard errors of 50 neighbours.
+    assert found[3] == pytest.approx(joint[1] / joint.sum(), abs=4 * 0.5 / np.sqrt(50))
 
 
 # Images -------------------------------------------------------------------------------------------

@@ -40,13 +40,26 @@ def test_draws_of_the_same_law_have_the_coverage_that_theory_says():
     assert coverage == pytest.approx(ideal_coverage(120, 80, 5), abs=4 * errors[1])
 
 
+def test_levels_of_the_same_law_have_the_same_means():
+    """Most distances are equal here: ties would make a perfect model look far too dense."""
+    rng = np.random.default_rng(4)
+    found = [
+        density_and_coverage(*(np.eye(3)[rng.choice(3, n, p=[0.6, 0.3, 0.1])] for n in (90, 60)))
+        for _ in range(60)
+    ]
+    density, coverage = np.mean(found, axis=0)
+    errors = np.std(found, axis=0) / np.sqrt(60)
+    assert errors[0] < 0.02 and density == pytest.approx(1.0, abs=4 * errors[0])
+    assert coverage == pytest.approx(ideal_coverage(90, 60, 5), abs=4 * errors[1])
+
+
 def test_a_region_without_draws_is_not_covered():
     rng = np.random.default_rng(2)
     rows = np.concatenate([rng.normal(size=(200, 2)), 9 + rng.normal(size=(100, 2))])
     assert density_and_coverage(rows, rng.normal(size=(300, 2)))[1] < 0.68
-    # Rows that repeat have balls of no size, which hold their copies.
+    # Of ten copies nine are neighbours: a draw at their place is before the fifth half the time.
     same = np.repeat(rows[:10] * 100, 10, axis=0)
-    assert density_and_coverage(same, same[::10]) == (pytest.approx(2.0), 1.0)
+    assert density_and_coverage(same, same[::10]) == (pytest.approx(1.0), pytest.approx(0.5))
     with pytest.raises(UsageError, match="less than the number of rows"):
         density_and_coverage(rows[:5], rows, 5)
 

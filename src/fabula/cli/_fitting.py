@@ -170,8 +170,12 @@ def _count_labels(scan: Any, target: str, estimator: Any) -> dict[str, int]:
 
 
 def _of_the_fit(estimator: Any, seconds: float) -> dict[str, Any]:
+    from fabula.estimators._neural import NeuralEstimator
+
     states = getattr(estimator, "n_states_", None)
     hidden = states is None and not hasattr(estimator, "classes_")
+    if isinstance(estimator, NeuralEstimator) and estimator.story_.n_classes == 1:
+        hidden = False  # a network without components: it has not "one"
     return {
         "columns": len(LoadedModel(estimator, {}).columns),
         "components": estimator.story_.n_classes if hidden else None,

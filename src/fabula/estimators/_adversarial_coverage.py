@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fabula.core.arrays import Codes, FloatArray, Rows
-from fabula.core.errors import UsageError
 from fabula.estimators._questions import generator_of
+from fabula.estimators._sequences import whole_number
 from fabula.neural.coverage import (
     LevelShare,
     ModeCoverage,
@@ -27,6 +27,9 @@ def mode_coverage(
     model: Any, X: Any, y: Any, n_samples: int | None, n_neighbours: int, random_state: Any
 ) -> ModeCoverage:
     """See `GenerativeAdversarialNetwork.mode_coverage`."""
+    if n_samples is not None:
+        whole_number("n_samples", n_samples)
+    whole_number("n_neighbours", n_neighbours)
     x = np.asarray(model._read(X), dtype=np.float64)
     codes = _codes(model, y, len(x))
     rng = generator_of(model.random_state if random_state is None else random_state)
@@ -36,8 +39,6 @@ def mode_coverage(
     else:
         near, near_codes = x, codes
     n = len(x) if n_samples is None else int(n_samples)
-    if n < 1:
-        raise UsageError(f"n_samples must be at least 1, not {n_samples}.")
     draws, members = _draws(model, n, near, near_codes, rng)
     story = model.story_
     some = min(n, _MOST_ROWS)
@@ -76,16 +77,17 @@ def _draws(
     chosen = rng.integers(len(x), size=n)
     begun = np.full((n, x.shape[1]), np.nan)
     begun[:, told] = x[chosen][:, told]
-    labels = story._labels(n, None if codes is None else codes[chosen], rng)
+    labels = story.labels(n, None if codes is None else codes[chosen], rng)
     drawn = story.complete_whole(story.whole(begun), labels, rng)
     return drawn[:, list(story.columns)], labels
 
 
 def _places(story: Any, x: Rows) -> FloatArray:
     """Where rows stand: normal scores of numbers, levels at a distance of 1 from one another."""
+    from fabula.neural.adversarial_draws import vectors_of
+
     vectors = story.vectors
-    arrays = vectors.encode(story.whole(x))
-    seen = np.asarray(vectors.real(arrays, np.full((len(x), vectors.n_chances), 0.5)))
+    seen = vectors_of(story.shape, story.whole(x))
     if not hasattr(vectors, "number_columns"):
         return seen.astype(np.float64)
     parts = set(vectors.level_parts)

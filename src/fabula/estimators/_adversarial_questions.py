@@ -84,7 +84,8 @@ class AdversarialQuestions(NeuralEstimator):
         given : mapping, optional
             Condition that the rows must meet: a value, an interval ``(low, high)`` or a set of
             values for some of the columns. Values are told to the generator; draws that miss the
-            rest are left out.
+            rest are left out. Classes that ``y`` does not name are drawn as probable as the values
+            make them, to judge by the nearest of some thousand draws of every class.
         y : class, or (n_samples,) array of classes, optional
             Classes to draw rows of; by their shares otherwise.
 
@@ -124,6 +125,9 @@ class AdversarialQuestions(NeuralEstimator):
         self, X: Any, how: str = "mean", n_draws: int | None = None, *, random_state: Any = None
     ) -> Any:
         """Fill missing cells with draws that were made under the cells that are there.
+
+        Where the model has classes, each draw is of one of them, as probable as the cells make it
+        (see `sample`).
 
         Parameters
         ----------
@@ -189,6 +193,10 @@ class AdversarialQuestions(NeuralEstimator):
         labels = self._needed_classes(y, len(x))
         return np.asarray(self.story_.encode(x, labels, int(self.n_starts), int(self.n_search)))
 
+    def fit_transform(self, X: Any, y: Any = None, **options: Any) -> FloatArray:
+        """`fit`, and then `transform` of the same rows and classes."""
+        return self.fit(X, y, **options).transform(X, y)
+
     def inverse_transform(self, Z: Any, y: Any = None) -> Any:
         """The rows that latents stand for: numbers, and most probable levels.
 
@@ -206,6 +214,11 @@ class AdversarialQuestions(NeuralEstimator):
         if not np.isfinite(latents).all():
             i, j = np.argwhere(~np.isfinite(latents))[0] + 1
             raise UsageError(f"Latents must be finite: row {i}, dimension {j} (from 1) is not.")
+        if set(self.story_.told) - set(self.story_.given):
+            raise UsageError(
+                "The model was fitted given some columns: say what they are, with "
+                "condition({column: value}).inverse_transform(Z), or hand rows to reconstruct."
+            )
         return self._give(self.story_.decode(latents, self._needed_classes(y, len(latents))))
 
     def reconstruct(self, X: Any, y: Any = None) -> Any:

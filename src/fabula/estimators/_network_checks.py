@@ -36,25 +36,29 @@ def check_training(estimator: Any) -> None:
     patience, seconds = estimator.patience, estimator.max_time
     if patience is not None and not (isinstance(patience, int | np.integer) and patience >= 1):
         raise UsageError(f"patience must be at least 1 or None, not {patience!r}.")
-    if seconds is not None and not seconds > 0:
-        raise UsageError(f"max_time must be a positive number of seconds, not {seconds}.")
-    if not 0 < estimator.learning_rate < 1:
+    if seconds is not None and not (_is_number(seconds) and seconds > 0):
+        raise UsageError(f"max_time must be a positive number of seconds, not {seconds!r}.")
+    if not (_is_number(estimator.learning_rate) and 0 < estimator.learning_rate < 1):
         raise UsageError(
             f"learning_rate must lie between 0 and 1, not {estimator.learning_rate!r}."
         )
-    if not 0 <= estimator.validation < 1:
+    if not (_is_number(estimator.validation) and 0 <= estimator.validation < 1):
         raise UsageError(
             f"validation must be a share from 0 to below 1, not {estimator.validation!r}."
         )
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
 def check_not_negative(name: str, value: Any) -> None:
     """Raise a UsageError unless a value is a finite number of at least 0."""
-    if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
+    if not _is_number(value) or not 0 <= value < np.inf:
         raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
 
 
 def check_part(name: str, value: Any) -> None:
     """Raise a UsageError unless a value is None or lies from 0 to 1."""
-    if value is not None and not 0 <= value <= 1:
+    if value is not None and not (_is_number(value) and 0 <= value <= 1):
         raise UsageError(f"{name} must lie from 0 to 1, not {value!r}.")

@@ -180,6 +180,12 @@ class NeuralEstimator(TableQuestions):
         images = np.asarray(X)
         if not len(images):
             raise DataError("Found array with 0 sample(s): there are no images to learn from.")
+        if images.dtype.kind == "f" and np.isinf(images).any():
+            first = int(np.argwhere(np.isinf(images))[0][0]) + 1
+            raise DataError(
+                f"Image {first} (counting from 1) contains infinity. Write NaN where a pixel is "
+                "missing; infinity is not welcome."
+            )
         self.form_ = ImageForm.learned(images, self.image_shape)
         rows = self.form_.rows(images)
         adopt_columns(self, self.form_.n_pixels)
@@ -213,6 +219,11 @@ class NeuralEstimator(TableQuestions):
         """The encoded columns that ``conditional`` names."""
         if self.conditional is None:
             return ()
+        if isinstance(self.conditional, str) or not np.iterable(self.conditional):
+            raise UsageError(
+                f"conditional must be a list of columns, not {self.conditional!r}: "
+                f"[{self.conditional!r}]?"
+            )
         told = tuple(j for name in self.conditional for j in self.columns_.find(name))
         if len(set(told)) == len(self.columns_.fields):
             raise UsageError("conditional names every column: none is left to model.")
@@ -251,6 +262,10 @@ class NeuralEstimator(TableQuestions):
         names = np.asarray(y)
         if names.ndim == 0:
             names = np.repeat(names[None], n)
+        if names.ndim != 1:
+            raise UsageError(
+                f"y must be a class, or one class for each row, not of shape {names.shape}."
+            )
         if len(names) != n:
             raise UsageError(f"y has {len(names)} classes, but {n} rows were asked for.")
         places = {name: k for k, name in enumerate(self.classes_.tolist())}

@@ -19,7 +19,8 @@ __all__ = ["GenerativeAdversarialNetwork"]
 
 _LOSSES = ("relativistic", "wasserstein")
 _BALANCES = ("log", None)
-_LEAST_SIDE_TO_CONVOLVE = 14
+# On a processor, blocks of rows make digits sooner than convolutions do.
+_LEAST_SIDE_TO_CONVOLVE = 33
 # Rows of a table that begin with a level, and those of which random columns are known.
 _BEGUN = 0.3
 _KNOWN_OF_TABLES = 0.2
@@ -42,7 +43,7 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
         Of the residual blocks of both networks.
     channels : sequence of int, optional
         For images: channels at each resolution of convolutional networks, from the finest down;
-        () takes blocks of rows, as for tables. By default the latter below 14 × 14 pixels.
+        () takes blocks of rows, as for tables. By default the latter up to 32 × 32 pixels.
     loss : {"relativistic", "wasserstein"}
         Real and made rows are compared in pairs, with penalties on the critic's slope at both
         (R3GAN); or means are compared, with a penalty where the slope between rows is not 1
@@ -190,7 +191,7 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
             tuple(range(len(self.columns_.fields))),
             told=told,
             knows_cells=known_share > 0,
-            level_shares=level_shares(vectors, arrays) if balanced else (),
+            level_shares=level_shares(vectors, arrays, generator.n_classes) if balanced else (),
             log_weights=self._log_shares(codes),
             seed=int(rng.integers(2**31)),
         )
@@ -229,7 +230,9 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
             return ()
         if self.channels is not None:
             return tuple(int(c) for c in self.channels)
-        return (16, 48) if min(form.shape[:2]) >= _LEAST_SIDE_TO_CONVOLVE else ()
+        usual = (16, 48) if min(form.shape[:2]) >= _LEAST_SIDE_TO_CONVOLVE else ()
+        self._check_pack(bool(usual))
+        return usual
 
     def _known_share(self) -> float:
         if self.known_share is not None:
@@ -259,9 +262,18 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
         if self.penalty is not None:
             check_not_negative("penalty", self.penalty)
         check_part("known_share", self.known_share)
-        if self.pack > 1 and self.channels:
+        if self.channels is not None:
+            if not np.iterable(self.channels) or isinstance(self.channels, str):
+                raise UsageError(f"channels must be a list of numbers, not {self.channels!r}.")
+            for number in self.channels:
+                whole_number("channels", number)
+        self._check_pack(bool(self.channels))
+
+    def _check_pack(self, convolves: bool) -> None:
+        if self.pack > 1 and convolves:
             raise UsageError(
-                "pack is for rows: a convolutional critic looks at one image at a time."
+                "pack is for rows: a convolutional critic looks at one image at a time. Take "
+                "pack=1, or channels=()."
             )
 
 

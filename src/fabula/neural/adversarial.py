@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,8 +18,10 @@ import numpy as np
 from fabula.core.arrays import FloatArray, Members, Rows
 from fabula.core.errors import CannotAnswerError, DataError
 from fabula.core.regions import Region
+from fabula.neural.adversarial_classes import Draws, class_shares, draws_of_classes
+from fabula.neural.adversarial_draws import draw_vectors, make_vectors, real_vectors
 from fabula.neural.adversarial_inversion import nearest_latents
-from fabula.neural.adversarial_learning import Given, outputs_of, with_given
+from fabula.neural.adversarial_learning import Given
 from fabula.neural.adversarial_network import Generator
 from fabula.neural.networks.base import Network
 from fabula.neural.row_batches import padded, row_keys, row_slices
@@ -57,9 +58,9 @@ class Adversarial(RowStory):
         Encoded columns that the model does not draw.
     knows_cells : bool
         Whether the network has learned what to make of any known cells.
-    level_shares : tuple of (C,) arrays
-        Shares of the levels of each column of categories that a draw begins with; () where a draw
-        begins with none.
+    level_shares : tuple of (C, L) arrays
+        Shares of the levels of each column of categories that a draw of each class begins with; ()
+        where a draw begins with none.
     log_weights : (C,) array
         Log shares of the classes; one entry, 0, where there are none.
     seed : int
@@ -153,7 +154,7 @@ class Adversarial(RowStory):
         """``n`` rows, and the class of each."""
         whole = self.whole(np.full((n, self.n_columns), np.nan))
         self.check_told(whole[:1])
-        labels = self._labels(n, labels, rng)
+        labels = self.labels(n, labels, rng, whole[:1])
         return self.complete_whole(whole, labels, rng)[:, list(self.columns)], labels
 
     def sample_given(
@@ -195,7 +196,7 @@ class Adversarial(RowStory):
         if self.is_told(dict.fromkeys([*places.values(), *self.given])):
             return values, others
         free = [j for j in values if places[j] not in self.told]
-        shares = dict(zip(self.level_columns, self.level_shares, strict=False))
+        shares = dict(zip(self.level_columns, self._plain_shares, strict=False))
         for j in free:
             if places[j] not in self.level_columns:
                 raise CannotAnswerError(
@@ -229,7 +230,7 @@ class Adversarial(RowStory):
                 )
             rate = max(have, 0.5) / max(tried, 1)
             ask = int(min(max((n - have) / rate * 1.2, n - have), 4 * _MOST_ROWS)) if others else n
-            labels = self._labels(ask, None if label < 0 else np.full(ask, label), rng)
+            labels = self.labels(ask, None if label < 0 else np.full(ask, label), rng, whole)
             rows = self.complete_whole(np.repeat(whole, ask, axis=0), labels, rng)
             rows = rows[:, list(self.columns)]
             good = np.ones(ask, dtype=bool)
@@ -260,13 +261,14 @@ class Adversarial(RowStory):
             )
         part = whole[rows]
         if rng is not None:
-            labels = self._labels(len(part), None, rng)
+            labels = self.labels(len(part), None, rng, part)
             out[rows] = self.complete_whole(part, labels, rng)
             return out[:, list(self.columns)]
         chance = np.random.default_rng(self.seed)
         drawn = []
+        shares = class_shares(self, part) if self.shape.n_classes else None
         for _ in range(_DRAWS_FOR_MEAN):
-            labels = self._labels(len(part), None, chance)
+            labels = self.labels(len(part), None, chance, part, shares)
             drawn.append(self.complete_whole(part, labels, chance))
         out[rows] = np.where(np.isnan(part), self._middle(np.stack(drawn)), part)
         return out[:, list(self.columns)]
@@ -282,29 +284,37 @@ class Adversarial(RowStory):
 
     def complete_whole(self, whole: Rows, labels: Members, rng: np.random.Generator) -> Rows:
         """Rows (n, all columns of the form) with every missing cell drawn under the others."""
-        begun = self._begun(whole, rng)
+        begun = self._begun(whole, labels, rng)
         found = []
         for rows in row_slices(len(whole), _MOST_ROWS):
             key = jax.random.key(int(rng.integers(2**31)))
             given, n = self.told_of(begun[rows], labels[rows])
-            made = _draw(self.module, self.shape, given, key)
+            made = draw_vectors(self.module, self.shape, given, key)
             found.append(self.vectors.decode(np.asarray(made)[:n]))
         drawn = np.concatenate(found) if found else whole
         return np.where(np.isnan(begun), drawn, begun)
 
-    def _begun(self, whole: Rows, rng: np.random.Generator) -> Rows:
-        """Rows, each with a level of one column of categories where the network wants one."""
-        free = [j for j in range(whole.shape[1]) if j not in self.told]
-        known = ~np.isnan(whole[:, free]).all(axis=1)
-        if not self.level_shares or known.any():
+    def _begun(self, whole: Rows, labels: Members, rng: np.random.Generator) -> Rows:
+        """Rows, each of which nothing is known with a level of one column of categories."""
+        unknown = np.isnan(whole).all(axis=1)
+        if not self.level_shares or not unknown.any():
             return whole
         begun = whole.copy()
         chosen = rng.integers(len(self.level_columns), size=len(whole))
         for k, (j, shares) in enumerate(zip(self.level_columns, self.level_shares, strict=True)):
-            mine = np.flatnonzero(chosen == k)
-            if j in free:
-                begun[mine, j] = rng.choice(len(shares), size=len(mine), p=shares)
+            for label in np.unique(labels):
+                mine = np.flatnonzero((chosen == k) & unknown & (labels == label))
+                of_class = shares[label if len(shares) > 1 else 0]
+                if not of_class.any():  # a column without a single cell
+                    continue
+                begun[mine, j] = rng.choice(len(of_class), size=len(mine), p=of_class)
         return begun
+
+    @property
+    def _plain_shares(self) -> tuple[FloatArray, ...]:
+        """Shares of the levels of each column of categories, whatever the class."""
+        weights = np.exp(self.log_weights)
+        return tuple(np.average(s, axis=0, weights=weights) for s in self.level_shares)
 
     def told_of(self, whole: Rows, labels: Members, *, hide: bool = False) -> tuple[Given, int]:
         """What the network is told of rows, and how many they are.
@@ -316,17 +326,38 @@ class Adversarial(RowStory):
         columns = np.array(arrays["seen"])
         if hide:
             columns &= np.isin(np.arange(whole.shape[1]), self.told)
-        chance = jnp.full((len(columns), self.vectors.n_chances), 0.5)
         hots = (fill(np.asarray(labels))[:, None] == np.arange(self.shape.n_classes)).astype("f4")
-        vectors = self.vectors.real(arrays, chance)
+        vectors = real_vectors(self.shape, arrays)
         return Given(vectors, jnp.asarray(columns), jnp.asarray(hots)), len(whole)
 
-    def _labels(self, n: int, labels: Any, rng: np.random.Generator) -> Members:
+    def labels(
+        self,
+        n: int,
+        labels: Any,
+        rng: np.random.Generator,
+        whole: Rows | None = None,
+        shares: FloatArray | None = None,
+    ) -> Members:
+        """Classes to draw for: as asked, or as probable as rows (n or 1, all columns) make them.
+
+        ``shares`` (n or 1, C) are these probabilities, where they are known already.
+        """
         if labels is not None:
             return np.asarray(labels, dtype=np.intp)
         if not self.shape.n_classes:
             return np.zeros(n, dtype=np.intp)
-        return rng.choice(self.n_classes, size=n, p=np.exp(self.log_weights))
+        if shares is None and (whole is None or np.isnan(whole).all()):
+            shares = np.exp(self.log_weights)[None]
+        elif shares is None:
+            shares = class_shares(self, whole)  # type: ignore[arg-type]
+        bounds = np.cumsum(shares, axis=1)
+        found = (bounds[:, :-1] < rng.random((n, 1)) * bounds[:, -1:]).sum(axis=1)
+        return np.asarray(found, dtype=np.intp)
+
+    @cached_property
+    def draws_of_classes(self) -> Draws:
+        """Draws of every class, beside which rows are held to tell their class."""
+        return draws_of_classes(self)
 
     # Latents -----------------------------------------------------------------------------------
 
@@ -358,34 +389,8 @@ class Adversarial(RowStory):
             given, n = self.told_of(whole[part], mine, hide=True)
             z = jnp.asarray(padded(latents[part], _FEWEST_ROWS), dtype=jnp.float32)
             out[part] = self.vectors.decode(
-                np.asarray(_make(self.module, self.shape, given, z))[:n]
+                np.asarray(make_vectors(self.module, self.shape, given, z))[:n]
             )
         told = list(self.told)
         out[:, told] = whole[:, told]
         return out[:, list(self.columns)]
-
-
-@eqx.filter_jit
-def _draw(module: Any, shape: Generator, given: Given, key: jax.Array) -> jax.Array:
-    """Vectors of rows that are drawn."""
-    for_latents, for_choices = jax.random.split(key)
-    n = len(given.vectors)
-    latents = jax.random.normal(for_latents, (n, shape.n_latent))
-    choices = jax.random.uniform(for_choices, (n, shape.vectors.n_choices))
-    return _vectors(module, shape, given, latents, choices)
-
-
-@eqx.filter_jit
-def _make(module: Any, shape: Generator, given: Given, latents: jax.Array) -> jax.Array:
-    """Vectors of the rows of latents: with equal chances, the highest score is chosen."""
-    choices = jnp.full((len(latents), shape.vectors.n_choices), 0.5)
-    return _vectors(module, shape, given, latents, choices)
-
-
-def _vectors(
-    module: Any, shape: Generator, given: Given, latents: jax.Array, choices: jax.Array
-) -> jax.Array:
-    outputs = outputs_of(module, shape, latents, given)
-    everything = jnp.ones((len(latents), shape.vectors.n_columns), dtype=bool)
-    made: jax.Array = shape.vectors.made(outputs, everything, choices)
-    return with_given(shape, made, given)

@@ -21,12 +21,21 @@ __all__ = ["level_shares", "with_levels"]
 Arrays = Mapping[str, np.ndarray]
 
 
-def level_shares(vectors: Any, arrays: Arrays) -> tuple[FloatArray, ...]:
-    """Shares of the levels of each column of categories, among the cells that are there."""
+def level_shares(vectors: Any, arrays: Arrays, n_classes: int = 0) -> tuple[FloatArray, ...]:
+    """Shares of the levels of each column of categories, among the cells that are there.
+
+    One row of shares for each class of ``labels``; one for all where there are no classes. Where no
+    cell of a class is there, its shares are those of all rows.
+    """
     found = []
     for part, column in _parts(vectors):
-        counts = _counts(vectors, arrays, part, column)
-        found.append(counts / max(counts.sum(), 1.0))
+        codes = arrays["codes"][:, part]
+        everything = _counts(vectors, codes, column)
+        counts = [
+            _counts(vectors, codes[arrays["labels"] == label], column) for label in range(n_classes)
+        ]
+        rows = np.array([one if one.any() else everything for one in counts or [everything]])
+        found.append(rows / np.maximum(rows.sum(axis=1, keepdims=True), 1.0))
     return tuple(found)
 
 
@@ -51,14 +60,14 @@ def with_levels(
     """
     n = len(arrays["seen"])
     number = round(n * share / (1 - share))
-    parts = _parts(vectors)
+    parts = [one for one in _parts(vectors) if (arrays["codes"][:, one[0]] >= 0).any()]
     if not parts or not number:
         return {**arrays, "begins_with": np.full(n, -1, dtype=np.int32)}
     rows, columns = np.empty(number, dtype=np.intp), np.empty(number, dtype=np.int32)
     chosen = rng.integers(len(parts), size=number)
     for k, (part, column) in enumerate(parts):
         mine = np.flatnonzero(chosen == k)
-        weights = np.log1p(_counts(vectors, arrays, part, column))
+        weights = np.log1p(_counts(vectors, arrays["codes"][:, part], column))
         levels = rng.choice(len(weights), size=len(mine), p=weights / weights.sum())
         codes = arrays["codes"][:, part]
         order = np.argsort(codes, kind="stable")
@@ -75,7 +84,6 @@ def _parts(vectors: Any) -> list[tuple[int, int]]:
     return [(q, int(vectors.part_columns[q])) for q in vectors.level_parts]
 
 
-def _counts(vectors: Any, arrays: Arrays, part: int, column: int) -> FloatArray:
+def _counts(vectors: Any, codes: np.ndarray, column: int) -> FloatArray:
     n_levels = vectors.form.columns[column].n_codes
-    codes = arrays["codes"][:, part]
     return np.bincount(codes[codes >= 0], minlength=n_levels).astype(np.float64)

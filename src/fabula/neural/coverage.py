@@ -4,6 +4,10 @@ Density and coverage are those of Naeem, Oh, Uh, Choi and Yoo (2020, ICML). A ro
 it, which reaches to the k-th nearest of the other rows. Coverage is the share of the rows with a
 draw in their ball; density is how many balls a draw lies in, over k. Draws of the same law have a
 density of 1 on average, and a coverage that is known (`ideal_coverage`).
+
+That holds where no two distances are the same. Levels and numbers that repeat make many equal, so
+ties are broken by chance, and what is given is the mean over all ways to break them: then it holds
+for columns of any kind.
 """
 
 from __future__ import annotations
@@ -147,17 +151,37 @@ def density_and_coverage(
         )
     if not len(draws):
         raise UsageError("There are no draws.")
-    search = NearestNeighbors(n_neighbors=n_neighbours).fit(rows)
-    radii = search.kneighbors(None, return_distance=True)[0][:, -1]
+    reach = NearestNeighbors(n_neighbors=n_neighbours).fit(rows).kneighbors(None)[0][:, -1]
+    # Distances by way of products are rounded: what is equal may differ by so little.
+    low, high = reach * (1 - 1e-9) - _ROUNDING, reach * (1 + 1e-9) + _ROUNDING
+    closer, level = _counts_up_to(rows, rows, low, high)
+    # A row is none of its own neighbours, but is among the rows at a distance of 0.
+    own = (low >= 0).astype(np.int64)
+    closer, level = closer - own, level - closer - (1 - own)
+    within, tied = _counts_up_to(rows, draws, low, high)
+    tied -= within
+    # Of the rows at the distance of the k-th, so many are drawn before the ball is full.
+    wanted = np.maximum(n_neighbours - closer, 1)
+    level = np.maximum(level, wanted)
+    inside = within + tied * wanted / (level + 1)
+    missed = np.where(within > 0, 0.0, 1.0)
+    for i in range(n_neighbours):
+        missed *= np.where(i < wanted, (level - i) / (level + tied - i).clip(min=1), 1.0)
+    return float(inside.sum() / (n_neighbours * len(draws))), float(1.0 - missed.mean())
+
+
+def _counts_up_to(rows: FloatArray, others: FloatArray, *ends: FloatArray) -> list[np.ndarray]:
+    """How many of the others lie as near to each row as its end, (n,), for each of some ends."""
     from sklearn.metrics import pairwise_distances_chunked
 
-    inside, covered, start = 0, 0, 0
-    for part in pairwise_distances_chunked(rows, draws):
-        # A row and its copies: rounding must not put a draw at distance 0 outside a ball of 0.
-        near = part <= radii[start : start + len(part), None] * (1 + 1e-9) + _ROUNDING
-        inside, covered = inside + int(near.sum()), covered + int(near.any(axis=1).sum())
-        start += len(part)
-    return inside / (n_neighbours * len(draws)), covered / len(rows)
+    counts = [np.empty(len(rows), dtype=np.int64) for _ in ends]
+    start = 0
+    for part in pairwise_distances_chunked(rows, others):
+        mine = slice(start, start + len(part))
+        for count, end in zip(counts, ends, strict=True):
+            count[mine] = (part <= end[mine, None]).sum(axis=1)
+        start = mine.stop
+    return counts
 
 
 def shares_of(

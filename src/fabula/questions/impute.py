@@ -17,6 +17,8 @@ __all__ = ["impute"]
 
 How = Literal["mean", "mode", "draw"]
 
+_DRAWS_WHERE_TOLD = 500
+
 
 def impute(
     story: Any,
@@ -97,7 +99,7 @@ def _most_probable_numbers(
     Candidates are spread over draws of the column, so that every mode with any mass is met; the
     best is refined once between its neighbours.
     """
-    drawn, _ = story.sample(2000, np.random.default_rng(0))
+    drawn = _draws(story, x)
     grid = np.quantile(drawn[:, column], np.linspace(0.0, 1.0, n_grid))
     candidates = np.concatenate([np.repeat(grid[:, None], len(x), axis=1), mean[None, :]])
     best = _scores_at(story, x, column, candidates).argmax(axis=0)
@@ -108,6 +110,22 @@ def _most_probable_numbers(
         fine = np.round(fine)
     best = _scores_at(story, x, column, fine).argmax(axis=0)
     return np.asarray(fine[best, np.arange(len(x))])
+
+
+def _draws(story: Any, x: Rows) -> Rows:
+    """Rows of a story; where it does not draw some columns, under what ``x`` says of them."""
+    rng = np.random.default_rng(0)
+    told = [
+        j
+        for j, column in enumerate(getattr(story, "columns", ()))
+        if column in getattr(story, "told_columns", ())
+    ]
+    if not told:
+        return np.asarray(story.sample(2000, rng)[0])
+    some = x[np.arange(_DRAWS_WHERE_TOLD) % len(x)]
+    begun = np.full(some.shape, np.nan)
+    begun[:, told] = some[:, told]
+    return np.asarray(story.complete(begun, rng))
 
 
 def _scores_at(story: Any, x: Rows, column: int, candidates: FloatArray) -> FloatArray:
