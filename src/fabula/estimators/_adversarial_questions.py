@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
+from fabula.estimators._network_questions import filled
 from fabula.estimators._neural import NeuralEstimator
 from fabula.estimators._questions import generator_of
 
@@ -159,15 +160,7 @@ class AdversarialQuestions(NeuralEstimator):
             )
         if how not in ("mean", "draw"):
             raise UsageError(f"how must be 'mean' or 'draw', not {how!r}.")
-        if n_draws is not None and (how != "draw" or n_draws < 1):
-            raise UsageError("n_draws goes with how='draw', and is at least 1.")
-        x = np.asarray(self._read(X), dtype=np.float64)
-        rng = generator_of(self.random_state if random_state is None else random_state)
-        tables = [
-            self._give_completed(X, x, self.story_.complete(x, rng if how == "draw" else None))
-            for _ in range(n_draws or 1)
-        ]
-        return tables[0] if n_draws is None else tables
+        return filled(self, X, how, n_draws, random_state)
 
     # Latents -----------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from fabula.estimators._questions import generator_of, read_prior, wants_estimat
 from fabula.questions import classify
 from fabula.questions.decide import Decisions, decide
 
-__all__ = ["NetworkQuestions"]
+__all__ = ["NetworkQuestions", "filled"]
 
 _CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
 
@@ -92,12 +92,17 @@ class NetworkQuestions(NeuralEstimator):
         """Fill missing cells: means and draws by the story's ``complete``, modes as elsewhere."""
         if how not in ("mean", "draw"):
             return super().impute(X, how, n_draws, random_state=random_state)
-        if n_draws is not None and (how != "draw" or n_draws < 1):
-            raise UsageError("n_draws goes with how='draw', and is at least 1.")
-        x = np.asarray(self._read(X), dtype=np.float64)
-        rng = generator_of(self.random_state if random_state is None else random_state)
-        tables = [
-            self._give_completed(X, x, self.story_.complete(x, rng if how == "draw" else None))
-            for _ in range(n_draws or 1)
-        ]
-        return tables[0] if n_draws is None else tables
+        return filled(self, X, how, n_draws, random_state)
+
+
+def filled(model: NeuralEstimator, X: Any, how: str, n_draws: int | None, random_state: Any) -> Any:
+    """The table with its missing cells filled by the story's ``complete``, or a list of tables."""
+    if n_draws is not None and (how != "draw" or n_draws < 1):
+        raise UsageError("n_draws goes with how='draw', and is at least 1.")
+    x = np.asarray(model._read(X), dtype=np.float64)
+    rng = generator_of(model.random_state if random_state is None else random_state)
+    tables = [
+        model._give_completed(X, x, model.story_.complete(x, rng if how == "draw" else None))
+        for _ in range(n_draws or 1)
+    ]
+    return tables[0] if n_draws is None else tables

@@ -316,6 +316,10 @@ class NeuralEstimator(TableQuestions):
         passes = -(-self._usual_steps // a_pass)
         return int(np.clip(passes, _FEWEST_PASSES, self._most_passes))
 
+    def _rows_a_step(self, n: int) -> int:
+        """Rows of a minibatch of n rows."""
+        return min(int(self.batch_size), max(n // _LEAST_BATCHES, 1))
+
     def _train(
         self,
         learner: Any,
@@ -330,7 +334,7 @@ class NeuralEstimator(TableQuestions):
         n = len(next(iter(arrays.values())))
         plan = Plan(
             **{
-                "batch_size": min(int(self.batch_size), max(n // _LEAST_BATCHES, 1)),
+                "batch_size": self._rows_a_step(n),
                 "max_epochs": self._n_epochs(n),
                 "max_time": self.max_time,
                 "patience": self.patience,

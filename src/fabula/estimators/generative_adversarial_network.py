@@ -239,15 +239,13 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
             return float(self.known_share)
         return 0.0 if self._reads_images else _KNOWN_OF_TABLES
 
-    def _train(self, learner: Any, arrays: Any, held_out: Any, rng: Any, **options: Any) -> Any:
-        n = len(next(iter(arrays.values())))
+    def _rows_a_step(self, n: int) -> int:
+        """Whole packs."""
         if n < self.pack:
             raise DataError(
                 f"There are {n} rows, fewer than the critic packs together ({self.pack})."
             )
-        usual = min(int(self.batch_size), max(n // _LEAST_BATCHES, 1))
-        size = max(usual // int(self.pack), 1) * int(self.pack)
-        return super()._train(learner, arrays, held_out, rng, batch_size=size, **options)
+        return max(super()._rows_a_step(n) // int(self.pack), 1) * int(self.pack)
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -275,9 +273,6 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
                 "pack is for rows: a convolutional critic looks at one image at a time. Take "
                 "pack=1, or channels=()."
             )
-
-
-_LEAST_BATCHES = 8
 
 
 def _check_labels(codes: Codes) -> None:

@@ -7,16 +7,16 @@ or classes, and the latents that come nearest to a row.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from fabula.core.arrays import FloatArray, Members, Rows
-from fabula.core.errors import CannotAnswerError, DataError
+from fabula.core.errors import CannotAnswerError
 from fabula.core.regions import Region
 from fabula.neural.adversarial_classes import Draws, class_shares, draws_of_classes
 from fabula.neural.adversarial_draws import draw_vectors, make_vectors, real_vectors
@@ -25,7 +25,7 @@ from fabula.neural.adversarial_learning import Given
 from fabula.neural.adversarial_network import Generator
 from fabula.neural.networks.base import Network
 from fabula.neural.row_batches import padded, row_keys, row_slices
-from fabula.neural.row_stories import RowStory
+from fabula.neural.row_stories import RowStory, middle_of_draws, rows_meeting
 from fabula.persistence.registry import storable
 
 __all__ = ["Adversarial"]
@@ -34,7 +34,6 @@ _FEWEST_ROWS = 128
 _MOST_ROWS = 4096
 _MOST_ROWS_TO_INVERT = 512
 _DRAWS_FOR_MEAN = 32
-_MOST_TRIES = 200
 _NO_CELLS = (
     "its network was not told cells while it learned: fit with known_share=0.2, or name the "
     "columns in conditional"
@@ -67,6 +66,7 @@ class Adversarial(RowStory):
     """
 
     estimator = "GenerativeAdversarialNetwork"
+    why_values_only = "draws under such a condition are to be had from sample(given=...)"
     # There is no density: so says None to whoever asks whether there is one.
     log_prob: ClassVar[None] = None  # type: ignore[assignment]
 
@@ -86,11 +86,6 @@ class Adversarial(RowStory):
         """The shape of the network."""
         return self.network.architecture  # type: ignore[no-any-return]
 
-    @cached_property
-    def module(self) -> Any:
-        """The network."""
-        return self.network.build()
-
     @property
     def vectors(self) -> Any:
         """What it makes: a `TableVectors` or a `PixelVectors`."""
@@ -107,31 +102,15 @@ class Adversarial(RowStory):
         return self.told
 
     @property
-    def n_parameters(self) -> int:
-        """Number of weights of the generator."""
-        return sum(int(a.size) for a in self.network.weights.values())
-
-    @property
     def n_classes(self) -> int:
         """C; 1 where there are no classes."""
         return self.shape.n_classes or 1
 
-    def condition(self, given: Mapping[int, float | Region]) -> tuple[Self | None, float]:
-        """The story of the other columns given values of some; NaN for the density of these."""
-        if any(not isinstance(value, int | float) for value in given.values()):
-            raise CannotAnswerError(
-                "condition on an interval or a set",
-                self.estimator,
-                "draws under such a condition are to be had from sample(given=...)",
-                ("LatentTreeModel", "MixtureModel"),
-            )
-        known = {self.columns[j]: float(value) for j, value in given.items()}  # type: ignore[arg-type]
-        if not self.is_told(known):
+    def log_density_of(self, given: Mapping[int, Any]) -> float:
+        """NaN: there is no density. Values that the network cannot be told are refused."""
+        if not self.is_told({self.columns[j]: value for j, value in given.items()}):
             raise CannotAnswerError("condition", self.estimator, _NO_CELLS, ("DiffusionModel",))
-        rest = tuple(c for j, c in enumerate(self.columns) if j not in given)
-        if not rest:
-            return None, float("nan")
-        return replace(self, columns=rest, given={**self.given, **known}), float("nan")
+        return float("nan")
 
     def is_told(self, columns: Mapping[int, Any]) -> bool:
         """Whether the network can be told these columns of the form together."""
@@ -219,28 +198,14 @@ class Adversarial(RowStory):
         rng: np.random.Generator,
     ) -> tuple[Rows, Members]:
         """Rows of a class (-1: of any) that meet what the network cannot be told."""
-        found: list[FloatArray] = []
-        kept: list[Any] = []
-        have = tried = 0
-        while have < n:
-            if tried > _MOST_TRIES * max(n, 50):
-                raise DataError(
-                    f"Of {tried} draws of the model, {have} meet the condition, not {n}: it is too "
-                    "improbable to be drawn. Give wider intervals, or fewer."
-                )
-            rate = max(have, 0.5) / max(tried, 1)
-            ask = int(min(max((n - have) / rate * 1.2, n - have), 4 * _MOST_ROWS)) if others else n
-            labels = self.labels(ask, None if label < 0 else np.full(ask, label), rng, whole)
-            rows = self.complete_whole(np.repeat(whole, ask, axis=0), labels, rng)
-            rows = rows[:, list(self.columns)]
-            good = np.ones(ask, dtype=bool)
-            for j, wanted in others.items():
-                met = rows[:, j] == wanted if isinstance(wanted, int | float) else None
-                good &= wanted.contains(rows[:, j]) if met is None else met  # type: ignore[union-attr]
-            found.append(rows[good])
-            kept.append(labels[good])
-            have, tried = have + int(good.sum()), tried + ask
-        return np.concatenate(found)[:n], np.concatenate(kept)[:n]
+
+        def draw(number: int) -> tuple[Rows, Members]:
+            asked = None if label < 0 else np.full(number, label)
+            labels = self.labels(number, asked, rng, whole)
+            rows = self.complete_whole(np.repeat(whole, number, axis=0), labels, rng)
+            return rows[:, list(self.columns)], labels
+
+        return rows_meeting(n, others, draw)
 
     def complete(self, x: Rows, rng: np.random.Generator | None = None, told: Any = None) -> Rows:
         """Rows with missing cells filled: means of draws (levels: most frequent), or one draw.
@@ -270,17 +235,10 @@ class Adversarial(RowStory):
         for _ in range(_DRAWS_FOR_MEAN):
             labels = self.labels(len(part), None, chance, part, shares)
             drawn.append(self.complete_whole(part, labels, chance))
-        out[rows] = np.where(np.isnan(part), self._middle(np.stack(drawn)), part)
+        out[rows] = np.where(
+            np.isnan(part), middle_of_draws(np.stack(drawn), self.level_columns), part
+        )
         return out[:, list(self.columns)]
-
-    def _middle(self, draws: FloatArray) -> FloatArray:
-        """Means of numbers, and most frequent levels, of draws (m, n, d)."""
-        middle = draws.mean(axis=0)
-        for j in self.level_columns:
-            levels = np.sort(draws[:, :, j], axis=0)
-            counts = (levels[:, None] == levels[None]).sum(axis=1)
-            middle[:, j] = np.take_along_axis(levels, counts.argmax(axis=0)[None], axis=0)[0]
-        return np.asarray(middle)
 
     def complete_whole(self, whole: Rows, labels: Members, rng: np.random.Generator) -> Rows:
         """Rows (n, all columns of the form) with every missing cell drawn under the others."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,15 +19,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from fabula.core.arrays import FloatArray, Members, Responsibilities, Rows
-from fabula.core.errors import CannotAnswerError, DataError
+from fabula.core.errors import CannotAnswerError
 from fabula.core.regions import Region
 from fabula.neural.diffusion_calls import Route, bound_of, draw_given, flow_of, one_hot
-from fabula.neural.diffusion_network import DiffusionNetwork, DiffusionNetworkModule
+from fabula.neural.diffusion_network import DiffusionNetwork
 from fabula.neural.diffusion_schedule import Schedule
 from fabula.neural.diffusion_solvers import Course, Solver
 from fabula.neural.networks.base import Network
 from fabula.neural.row_batches import padded, row_keys, row_slices
-from fabula.neural.row_stories import RowStory
+from fabula.neural.row_stories import RowStory, middle_of_draws, rows_meeting
 from fabula.persistence.registry import storable
 
 __all__ = ["Diffusion", "Route"]
@@ -37,7 +37,6 @@ _FEWEST_ROWS = 128
 _MOST_ROWS = 4096
 _MOST_ROWS_OF_DENSITY = 1024
 _DRAWS_FOR_MEAN = 32
-_MOST_TRIES = 200
 # Classes beyond which the density is that of a row without its class, rather than a sum.
 _MOST_CLASSES_SUMMED = 20
 
@@ -89,11 +88,6 @@ class Diffusion(RowStory):
         """The shape of the network."""
         return self.network.architecture  # type: ignore[no-any-return]
 
-    @cached_property
-    def module(self) -> DiffusionNetworkModule:
-        """The network."""
-        return self.network.build()  # type: ignore[no-any-return]
-
     @property
     def noise(self) -> Any:
         """What noise is added to: a `TableNoise` or a `PixelNoise`."""
@@ -108,11 +102,6 @@ class Diffusion(RowStory):
     def told_columns(self) -> tuple[int, ...]:
         """Columns of the form that the network was trained under, and does not draw."""
         return self.told
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of weights."""
-        return sum(int(a.size) for a in self.network.weights.values())
 
     @property
     def n_classes(self) -> int:
@@ -241,28 +230,14 @@ class Diffusion(RowStory):
         self.check_told(whole)
         if regions and labels is not None and len(np.unique(labels)) > 1:
             return self._class_by_class(condition, np.asarray(labels), rng, route)
-        found: list[FloatArray] = []
-        kept: list[Any] = []
-        have = tried = 0
-        while have < n:
-            if tried > _MOST_TRIES * max(n, 50):
-                raise DataError(
-                    f"Of {tried} draws of the model, {have} meet the condition, not {n}: it is too "
-                    "improbable to be drawn. Give wider intervals, or fewer."
-                )
-            rate = max(have, 0.5) / max(tried, 1)
-            ask = int(min(max((n - have) / rate * 1.2, n - have), 4 * _MOST_ROWS)) if regions else n
-            wanted = labels if labels is None or not regions else labels[:1]
-            mine = self._labels(ask, wanted, rng, whole)
-            rows = self.complete_whole(np.repeat(whole, ask, axis=0), mine, rng, route)
-            rows = rows[:, list(self.columns)]
-            good = np.ones(ask, dtype=bool)
-            for j, region in regions.items():
-                good &= region.contains(rows[:, j])
-            found.append(rows[good])
-            kept.append(mine[good])
-            have, tried = have + int(good.sum()), tried + ask
-        return np.concatenate(found)[:n], np.concatenate(kept)[:n], float(n)
+        wanted = labels if labels is None or not regions else labels[:1]
+
+        def draw(number: int) -> tuple[Rows, Members]:
+            mine = self._labels(number, wanted, rng, whole)
+            rows = self.complete_whole(np.repeat(whole, number, axis=0), mine, rng, route)
+            return rows[:, list(self.columns)], mine
+
+        return *rows_meeting(n, regions, draw), float(n)
 
     def _class_by_class(
         self,
@@ -294,19 +269,10 @@ class Diffusion(RowStory):
             return out[:, list(self.columns)]
         chance = np.random.default_rng(self.seed)
         drawn = [self.complete_whole(part, labels, chance) for _ in range(_DRAWS_FOR_MEAN)]
-        out[rows] = np.where(np.isnan(part), self._middle(np.stack(drawn)), part)
+        out[rows] = np.where(
+            np.isnan(part), middle_of_draws(np.stack(drawn), self._level_columns), part
+        )
         return out[:, list(self.columns)]
-
-    def _middle(self, draws: FloatArray) -> FloatArray:
-        """Means of numbers, and most frequent levels, of draws (m, n, d)."""
-        middle = draws.mean(axis=0)
-        for j in self.noise.code_columns:
-            levels = getattr(self.noise.form.columns[j], "n_levels", 0)
-            if levels:
-                codes = draws[:, :, j]
-                counts = np.stack([(codes == level).sum(axis=0) for level in range(levels)])
-                middle[:, j] = counts.argmax(axis=0)
-        return np.asarray(middle)
 
     def complete_whole(
         self,
@@ -356,6 +322,12 @@ class Diffusion(RowStory):
         whole = self.whole(self.row_of(condition))
         self.check_told(whole)
         return np.repeat(whole, n, axis=0), self._labels(n, labels, rng, whole)
+
+    @property
+    def _level_columns(self) -> list[int]:
+        """Encoded columns of categories."""
+        places = [int(j) for j in self.noise.code_columns]
+        return [j for j in places if getattr(self.noise.form.columns[j], "n_levels", 0)]
 
     # Inside ------------------------------------------------------------------------------------
 

@@ -7,25 +7,36 @@ left out, or have to be said because the network was trained under them.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from fabula.core.arrays import FloatArray, Rows
+from fabula.core.arrays import FloatArray, Members, Rows
 from fabula.core.errors import CannotAnswerError, DataError
 from fabula.core.regions import Region
+from fabula.neural.networks.base import Network
 
-__all__ = ["RowStory"]
+__all__ = ["RowStory", "middle_of_draws", "rows_meeting"]
+
+_MOST_TRIES = 200
+_MOST_ROWS_AT_ONCE = 16_384
 
 
 class RowStory:
-    """Columns of a frozen dataclass with ``columns`` and ``given``, and questions about others."""
+    """What a frozen dataclass with ``network``, ``columns`` and ``given`` answers about columns."""
 
     estimator: ClassVar[str]
     """Whose story it is, for messages."""
+    why_values_only: ClassVar[str] = (
+        "its density has no closed form; draws under such a condition are to be had from "
+        "sample(given=...)"
+    )
+    """Why `condition` takes no intervals or sets, for messages."""
 
+    network: Network
     columns: tuple[int, ...]
     given: Mapping[int, float]
 
@@ -42,6 +53,16 @@ class RowStory:
     @abstractmethod
     def log_prob(self, x: Rows) -> FloatArray:
         """Log density of rows (n,), or what stands for it."""
+
+    @cached_property
+    def module(self) -> Any:
+        """The network itself."""
+        return self.network.build()
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights."""
+        return sum(int(a.size) for a in self.network.weights.values())
 
     @property
     def n_columns(self) -> int:
@@ -62,17 +83,20 @@ class RowStory:
             raise CannotAnswerError(
                 "condition on an interval or a set",
                 self.estimator,
-                "its density has no closed form; draws under such a condition are to be had from "
-                "sample(given=...)",
+                self.why_values_only,
                 ("LatentTreeModel", "MixtureModel"),
             )
-        log_density = float(self.log_prob(self.row_of(given))[0])
+        log_density = self.log_density_of(given)
         rest = tuple(c for j, c in enumerate(self.columns) if j not in given)
         known = {self.columns[j]: float(value) for j, value in given.items()}  # type: ignore[arg-type]
         if not rest:
             return None, log_density
         story = replace(self, columns=rest, given={**self.given, **known})  # type: ignore[type-var]
         return story, log_density
+
+    def log_density_of(self, given: Mapping[int, Any]) -> float:
+        """Log density of values of some columns."""
+        return float(self.log_prob(self.row_of(given))[0])
 
     def row_of(self, values: Mapping[int, Any]) -> Rows:
         """A row (1, d) of which only some values are known."""
@@ -96,3 +120,52 @@ class RowStory:
                 "The model was fitted given some columns, which it does not draw: say what they "
                 "are, with given={column: value}."
             )
+
+
+def rows_meeting(
+    n: int,
+    conditions: Mapping[int, float | Region],
+    draw: Callable[[int], tuple[Rows, Members]],
+) -> tuple[Rows, Members]:
+    """``n`` rows that ``draw(number)`` gives, and their classes: those that meet conditions.
+
+    How many are asked for follows from the share that met them so far.
+
+    Raises
+    ------
+    DataError
+        Hardly any draw meets them.
+    """
+    found: list[FloatArray] = []
+    kept: list[Members] = []
+    have = tried = 0
+    while have < n:
+        if tried > _MOST_TRIES * max(n, 50):
+            raise DataError(
+                f"Of {tried} draws of the model, {have} meet the condition, not {n}: it is too "
+                "improbable to be drawn. Give wider intervals, or fewer."
+            )
+        rate = max(have, 0.5) / max(tried, 1)
+        wanted = max((n - have) / rate * 1.2, n - have)
+        ask = int(min(wanted, _MOST_ROWS_AT_ONCE)) if conditions else n
+        rows, members = draw(ask)
+        good = np.ones(ask, dtype=bool)
+        for j, condition in conditions.items():
+            if isinstance(condition, int | float):
+                good &= rows[:, j] == condition
+            else:
+                good &= condition.contains(rows[:, j])
+        found.append(rows[good])
+        kept.append(members[good])
+        have, tried = have + int(good.sum()), tried + ask
+    return np.concatenate(found)[:n], np.concatenate(kept)[:n]
+
+
+def middle_of_draws(draws: FloatArray, level_columns: Sequence[int]) -> Rows:
+    """Means of numbers, and most frequent levels, of draws (m, n, d)."""
+    middle = draws.mean(axis=0)
+    for j in level_columns:
+        levels = np.sort(draws[:, :, j], axis=0)
+        counts = (levels[:, None] == levels[None]).sum(axis=1)
+        middle[:, j] = np.take_along_axis(levels, counts.argmax(axis=0)[None], axis=0)[0]
+    return np.asarray(middle)

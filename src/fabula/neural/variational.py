@@ -22,7 +22,7 @@ import numpy as np
 from fabula.core.arrays import FloatArray, Members, Responsibilities, Rows
 from fabula.core.regions import Region
 from fabula.neural import variational_draws as draws
-from fabula.neural.autoencoder import Autoencoder, AutoencoderModule
+from fabula.neural.autoencoder import Autoencoder
 from fabula.neural.networks.base import Network
 from fabula.neural.particles import (
     classified,
@@ -104,11 +104,6 @@ class Variational(RowStory):
         """The shape of the network."""
         return self.network.architecture  # type: ignore[no-any-return]
 
-    @cached_property
-    def module(self) -> AutoencoderModule:
-        """The network."""
-        return self.network.build()  # type: ignore[no-any-return]
-
     @property
     def form_columns(self) -> int:
         """Number of columns of the form."""
@@ -122,8 +117,7 @@ class Variational(RowStory):
     @property
     def n_parameters(self) -> int:
         """Number of weights."""
-        own = sum(int(a.size) for a in self.network.weights.values())
-        return own + (0 if self.deeper is None else self.deeper.n_parameters)
+        return super().n_parameters + (0 if self.deeper is None else self.deeper.n_parameters)
 
     @property
     def n_labels(self) -> int:
