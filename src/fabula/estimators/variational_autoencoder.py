@@ -23,7 +23,10 @@ _PIXEL_LAWS = ("bernoulli", "logistic", "normal")
 # Rows of a table that a part is hidden of, so that the encoder knows rows with missing cells.
 _HIDDEN_OF_TABLES = 0.2
 _ROWS_TO_START_FROM = 20_000
-_DRAWS_TO_LEARN_FROM = 2
+# Of the network over latents and classes: small, since latents are few.
+_MOST_LATENTS_OF_SECOND = 10
+_WIDTH_OF_SECOND = 128
+_RATE_OF_SECOND = 3e-3
 
 
 @storable("estimator/variational_autoencoder")
@@ -176,21 +179,39 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
             self.story_ = self._second_layer(first, x, codes, rng)
 
     def _second_layer(self, first: Any, x: Rows, codes: Codes, rng: np.random.Generator) -> Any:
-        """The story of the rows, told by that of their latents and classes."""
+        """The story of the rows, told by that of their latents and classes.
+
+        Latents that are the same for every row are left out of both: by their noise, a network can
+        tell a few labelled rows apart.
+        """
         from dataclasses import replace
 
         from fabula.neural.autoencoder import Autoencoder
         from fabula.neural.laws import TableLaw
+        from fabula.neural.live_latents import live_latents, with_latents
         from fabula.neural.table_form import TableForm
         from fabula.tables.encoding import Field
 
-        latents = first.draw_latents(x, _DRAWS_TO_LEARN_FROM, rng)
-        fields = [Field(j, "continuous") for j in range(latents.shape[1])]
-        form = TableForm.learned(latents, fields, scaling="standard")
-        width = max((*self.hidden, 64))
-        shape = Autoencoder(TableLaw(form), first.shape.n_latent, (int(width),), len(self.classes_))
+        means, widths = first.moments(x)
+        live = live_latents(means)
+        network = with_latents(first.network, live, means.mean(axis=0))
+        first = replace(first, network=network)
+        means, widths = means[:, live], widths[:, live]
+
+        fields = [Field(j, "continuous") for j in range(len(live))]
+        drawn = means + widths * rng.standard_normal(means.shape)
+        form = TableForm.learned(drawn, fields, scaling="standard")
+        arrays = form.encode(means)
+        # Every step draws latents anew from the posteriors of its rows.
+        arrays["blur"] = form.encode(means + widths)["numbers"] - arrays["numbers"]
+        shape = Autoencoder(
+            TableLaw(form),
+            min(len(live), _MOST_LATENTS_OF_SECOND),
+            (min(max((*self.hidden, 64)), _WIDTH_OF_SECOND),),
+            len(self.classes_),
+        )
         second = self._train_layer(
-            form.encode(latents), shape, np.tile(codes, _DRAWS_TO_LEARN_FROM), rng, 0.0
+            arrays, shape, codes, rng, hidden=0.0, learning_rate=_RATE_OF_SECOND
         )
         return replace(first, deeper=second, log_weights=second.log_weights)
 
@@ -201,6 +222,7 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
         codes: Codes | None,
         rng: np.random.Generator,
         hidden: float,
+        learning_rate: float | None = None,
     ) -> Any:
         """The story of rows, and of their classes where there are codes."""
         from fabula.neural.networks.base import Network, join
@@ -230,9 +252,10 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
             shape,
             bound,
             first,
-            learning_rate=float(self.learning_rate),
+            learning_rate=float(learning_rate or self.learning_rate),
             weight_decay=1e-4,
             labelled=beside,
+            n_rows=n,
         )
         weights, self.report_ = self._train(descent, train, held_out, rng)
         module = join(weights, rest)

@@ -204,25 +204,18 @@ class Variational(RowStory):
         out = np.empty((len(x), self.shape.n_latent))
         if holes.any():
             out[holes] = self._over_rows(whole[holes], draws.DRAWS_FOR_POSTERIOR, mean)
-        whole = whole[~holes]
-        found = [
-            np.asarray(moments(self.module, self.arrays(whole[rows]))[0])[: len(whole[rows])]
-            for rows in row_slices(len(whole), draws.MOST_ROWS)
-        ]
-        if found:
-            out[~holes] = np.concatenate(found)
+        if not holes.all():
+            out[~holes] = self.moments(x[~holes])[0]
         return out
 
-    def draw_latents(self, x: Rows, n_draws: int, rng: np.random.Generator) -> FloatArray:
-        """Latents (n_draws · n, Z) from the encoder's normals: all rows once, then again."""
+    def moments(self, x: Rows) -> tuple[FloatArray, FloatArray]:
+        """Means and widths (n, Z) of the encoder's normals."""
         whole, found = self.whole(x), []
         for rows in row_slices(len(whole), draws.MOST_ROWS):
-            arrays = self.arrays(whole[rows])
-            both = moments(self.module, arrays)
-            found.append([np.asarray(a)[: len(whole[rows])] for a in both])
+            both = moments(self.module, self.arrays(whole[rows]))
+            found.append([np.asarray(a, dtype=np.float64)[: len(whole[rows])] for a in both])
         means, log_widths = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        noise = rng.standard_normal((n_draws, *means.shape))
-        return np.asarray((means + np.exp(log_widths) * noise).reshape(-1, means.shape[1]))
+        return means, np.exp(log_widths)
 
     def decode(
         self, latents: FloatArray, classes: Any = None, told: Rows | None = None

@@ -101,10 +101,15 @@ class Bound:
 
 
 def prepare(law: Any, batch: Mapping[str, jax.Array], key: jax.Array | None) -> dict[str, Any]:
-    """Batches of images with the shares that laws and encoders look at."""
+    """Batches as laws and encoders look at them: images with shares, blurred numbers drawn."""
     if isinstance(law, PixelLaw):
         return {**batch, "shares": law.shares(batch, key)}
-    return dict(batch)
+    rows = dict(batch)
+    if "blur" in rows:
+        assert key is not None
+        blur = rows.pop("blur")
+        rows["numbers"] = rows["numbers"] + blur * jax.random.normal(key, blur.shape)
+    return rows
 
 
 def learner(
@@ -116,6 +121,7 @@ def learner(
     weight_decay: float,
     averaging: float = 0.999,
     labelled: Mapping[str, Any] | None = None,
+    n_rows: int = 0,
 ) -> tuple[Descent, Any]:
     """What the training loop takes, and the parts of the module that are not weights.
 
@@ -128,6 +134,8 @@ def learner(
     labelled : mapping of arrays, optional
         Rows with their "labels" (m,), where the other rows have none: some of them are added to
         every minibatch. Without it, every row of a minibatch has a label, or there are no classes.
+    n_rows : int
+        Of all rows, labelled or not.
     """
     rest = skeleton(shape)[1]
     usual = shape.law.usual_outputs({name: jnp.asarray(a) for name, a in first.items()})
@@ -151,8 +159,9 @@ def learner(
         chosen = jax.random.choice(second, n, (size,), replace=False)
         beside = jax.tree.map(lambda a: jnp.asarray(a)[chosen], dict(labelled))
         extra, more = _loss_of(module, bound, beside, third)
-        # The rows with labels are few: their bound counts as many rows, their classifier as all.
-        share = n / (n + len(losses))
+        # The bound of the rows with labels counts as many rows as they are (where it counted more,
+        # classes became what tells these few rows apart); their classifier counts as all.
+        share = n / max(n_rows, n)
         added = share * (extra - bound.classifier_weight * more["classifier"]).mean()
         added = added + bound.classifier_weight * more["classifier"]
         return losses + added, {**others, "classifier": more["classifier"]}
