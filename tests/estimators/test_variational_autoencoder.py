@@ -139,6 +139,8 @@ def test_images_in_and_out(of_images):
     assert model.sample(3)[0].shape == (3, 8, 8)
     back = model.reconstruct(images[:50])
     assert back.shape == (50, 8, 8)
+    whole = images[:2].astype(np.uint8)
+    assert model.impute(whole).dtype == np.uint8 and np.array_equal(model.impute(whole), whole)
     spread = np.mean((images - images.mean(axis=0)) ** 2)
     assert np.mean((back - images[:50]) ** 2) < 0.7 * spread
     holes = images[:5].copy()

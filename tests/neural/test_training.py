@@ -180,6 +180,8 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path):
         train(learner(), line(), Plan(), checkpoint=file, on_progress=interrupted_after(0.1))
     with pytest.raises(UsageError, match="other data"):
         train(learner(), line(seed=9), Plan(), checkpoint=file)
+    with pytest.raises(UsageError, match="other settings"):
+        train(learner(), line(), Plan(), checkpoint=file, settings="another penalty")
     content = file.read_bytes()
     for cut in range(0, len(content), 37):
         file.write_bytes(content[:cut])

@@ -96,7 +96,7 @@ def fit_table(
         "cells": frame.height * frame.width,
         "classes": classes,
         "unlabelled": None if labels is None else labels.null_count(),
-        **rate_draws(estimator, frame),
+        **rate_draws(estimator, frame, labels),
         **_of_the_fit(estimator, seconds),
     }
 

@@ -39,6 +39,7 @@ _PICTURES = (".png", ".svg", ".pdf")
 
 # Fewer rows have too few neighbours to say what draws leave out.
 _FEWEST_TO_COVER = 5
+_MOST_RATED = 1000
 
 
 def takes_images(data: str, model: str) -> bool:
@@ -88,7 +89,8 @@ def fit_images(
     with working("Fitting") as say:
         estimator._on_progress = tell_progress(say)
         estimator.fit(images.pixels, np.array(labels) if with_classes else None)
-    scored = rate_draws(estimator, images.pixels[:1000])
+    known = np.array(labels)[:_MOST_RATED] if with_classes else None
+    scored = rate_draws(estimator, images.pixels[:_MOST_RATED], known)
     classes = None
     if with_classes:
         names, counts = np.unique(np.array(labels), return_counts=True)
@@ -112,8 +114,11 @@ def fit_images(
     }
 
 
-def rate_draws(estimator: Any, X: Any) -> dict[str, Any]:
-    """How well a model tells rows: their mean log density, or what its draws leave out of them."""
+def rate_draws(estimator: Any, X: Any, labels: Any) -> dict[str, Any]:
+    """How well a model tells rows: their mean log density, or what its draws leave out of them.
+
+    ``labels`` are the classes of the rows, None where there are no classes.
+    """
     kind = estimator.density_kind
     if kind != "implicit":
         mean = float(estimator.score_samples(X).mean())
@@ -121,7 +126,7 @@ def rate_draws(estimator: Any, X: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"mean_log_density": None, "density_kind": kind}
     if len(X) <= _FEWEST_TO_COVER:
         return found
-    coverage = estimator.mode_coverage(X)
+    coverage = estimator.mode_coverage(X, labels)
     return {**found, "mode_coverage": coverage.to_dict(), "draws": str(coverage)}
 
 
@@ -236,7 +241,7 @@ def draw_images(
         raise CannotAnswerError(
             f"plot --kind {kind}", type(model).__name__, "it has no latents", ("vae",)
         )
-    if kind in ("latent", "traversal") and not hasattr(model, "traverse"):
+    if kind == "latent" and model.density_kind == "implicit":
         raise CannotAnswerError(
             f"plot --kind {kind}", type(model).__name__, "it has no encoder", ("vae",)
         )
@@ -253,11 +258,11 @@ def draw_images(
             )
         elif kind == "traversal":
             values = np.linspace(-2.5, 2.5, 9)
-            spread = np.std(model.transform(read_images_for(loaded, data).pixels[:1000]), axis=0)
-            # What the encoder says of a latent that is not used is the same for every image.
+            told = {"y": loaded.labels[0]} if _has_to_be_told(loaded) else {}
+            spread = _uses(loaded, data, told)
             used = [int(j) for j in np.argsort(-spread)[:10] if spread[j] > 0.1 * spread.max()]
             figure = traversal(
-                [model.traverse(int(j), len(values)) for j in used],
+                [model.traverse(int(j), len(values), **told) for j in used],
                 values.tolist(),
                 [f"latent {j + 1}" for j in used],
                 title="Along the latent dimensions that are used most",
@@ -266,9 +271,9 @@ def draw_images(
             images = read_images_for(loaded, data)
             if kind == "reconstructions":
                 some = images.pixels[:12]
-                # A generator has to be told the class of what it looks for.
-                told = model.density_kind == "implicit" and loaded.classifies
-                classes = {"y": images.labels[:12]} if told and images.labels is not None else {}
+                classes = {}
+                if images.labels is not None and _has_to_be_told(loaded):
+                    classes = {"y": images.labels[:12]}
                 kept = model.reconstruct(some, **classes)
                 figure = reconstructions(some, kept, title="What is kept")
             else:
@@ -277,3 +282,20 @@ def draw_images(
                 figure = latent_map(model.transform(pixels), labels, title="Latents of the images")
         save(figure, output, force)
     note(f"Wrote {output}.")
+
+
+def _has_to_be_told(loaded: LoadedModel) -> bool:
+    """A generator has to be told the class of what it looks for."""
+    return bool(loaded.classifies and loaded.estimator.density_kind == "implicit")
+
+
+def _uses(loaded: LoadedModel, data: str, told: Mapping[str, Any]) -> np.ndarray:
+    """How much each latent dimension is used, (Z,)."""
+    model = loaded.estimator
+    if model.density_kind == "implicit":
+        n = model.story_.shape.n_latent
+        ends = [np.asarray(model.traverse(j, 2, **told), dtype=np.float64) for j in range(n)]
+        return np.array([np.abs(high - low).mean() for low, high in ends])
+    # What the encoder says of a latent that is not used is the same for every image.
+    latents = model.transform(read_images_for(loaded, data).pixels[:1000])
+    return np.asarray(np.std(latents, axis=0))

@@ -98,7 +98,9 @@ def _places(story: Any, x: Rows) -> FloatArray:
     ]
     numbers = seen[:, : vectors.n_numbers]
     levels = seen[:, np.concatenate(of_levels)] if of_levels else numbers[:, :0]
-    return np.concatenate([numbers, levels * np.sqrt(0.5)], axis=1).astype(np.float64)
+    places = np.concatenate([numbers, levels * np.sqrt(0.5)], axis=1).astype(np.float64)
+    # Constants alone: all rows stand in one place.
+    return places if places.shape[1] else np.zeros((len(x), 1))
 
 
 def _levels(model: Any, x: Rows, draws: Rows) -> list[LevelShare]:

@@ -10,9 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
-from fabula.estimators._network_questions import filled
+from fabula.estimators._network_questions import filled, labelled_as, latents_along
 from fabula.estimators._neural import NeuralEstimator
-from fabula.estimators._questions import generator_of
+from fabula.estimators._questions import check_n_samples, generator_of
 
 if TYPE_CHECKING:
     from fabula.neural.coverage import ModeCoverage
@@ -104,12 +104,7 @@ class AdversarialQuestions(NeuralEstimator):
             A number is given, and the network was told no cells while it learned.
         """
         check_is_fitted(self, "story_")
-        whole = isinstance(n_samples, int | np.integer) and not isinstance(n_samples, bool)
-        if not whole or n_samples < 1:
-            raise UsageError(
-                f"Invalid value for 'n_samples': {n_samples!r}. The sampling needs a whole number "
-                "of at least 1."
-            )
+        check_n_samples(n_samples)
         rng = generator_of(self.random_state if random_state is None else random_state)
         labels = self._class_codes(y, n_samples)
         condition = self._given(given) if given else {}
@@ -219,7 +214,7 @@ class AdversarialQuestions(NeuralEstimator):
         x = np.asarray(self._read(X), dtype=np.float64)
         labels = self._needed_classes(y, len(x))
         latents = self.story_.encode(x, labels, int(self.n_starts), int(self.n_search))
-        return self._give(self.story_.decode(latents, labels, x))
+        return labelled_as(X, self._give(self.story_.decode(latents, labels, x)))
 
     def interpolate(self, start: Any, end: Any, n_steps: int = 8, y: Any = None) -> Any:
         """Rows between the latents of two rows, ends included, along the great circle.
@@ -242,6 +237,28 @@ class AdversarialQuestions(NeuralEstimator):
         if any(len(z) != 1 for z in ends):
             raise UsageError("interpolate goes from one row to another: hand in one each.")
         return self.inverse_transform(_great_circle(ends[0][0], ends[1][0], n_steps), y)
+
+    def traverse(
+        self, dimension: int, n_steps: int = 9, reach: float = 2.5, row: Any = None, y: Any = None
+    ) -> Any:
+        """Rows along one latent dimension, from -reach to reach, the others as in ``row``.
+
+        Parameters
+        ----------
+        dimension : int
+            Which, from 0.
+        n_steps : int
+        reach : float
+            In standard deviations of the latents.
+        row : one row, optional
+            The middle of the latents by default.
+        y : class, optional
+            Needed where the model was fitted with classes.
+        """
+        check_is_fitted(self, "story_")
+        n = self.story_.shape.n_latent
+        middle = np.zeros((1, n)) if row is None else self.transform(row, y)
+        return self.inverse_transform(latents_along(middle, dimension, n_steps, reach), y)
 
     def _needed_classes(self, y: Any, n: int) -> Any:
         if self._has_classes and y is None:

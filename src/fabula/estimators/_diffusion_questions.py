@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
 from fabula.estimators._network_questions import NetworkQuestions
-from fabula.estimators._questions import generator_of
+from fabula.estimators._questions import check_n_samples, generator_of
 
 __all__ = ["DiffusionQuestions", "check_route"]
 
@@ -130,11 +130,7 @@ class DiffusionQuestions(NetworkQuestions):
             Class of each row; 0 where there are none.
         """
         check_is_fitted(self, "story_")
-        if not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise UsageError(
-                f"Invalid value for 'n_samples': {n_samples!r}. The sampling needs a whole number "
-                "of at least 1."
-            )
+        check_n_samples(n_samples)
         rng = generator_of(self.random_state if random_state is None else random_state)
         route = self._route(steps, solver, churn, guidance)
         labels = self._class_codes(y, n_samples)

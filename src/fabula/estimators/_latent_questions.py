@@ -9,7 +9,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
-from fabula.estimators._network_questions import NetworkQuestions
+from fabula.estimators._network_questions import (
+    NetworkQuestions,
+    labelled_as,
+    latents_along,
+)
 from fabula.estimators._questions import generator_of
 
 __all__ = ["LatentQuestions"]
@@ -102,15 +106,16 @@ class LatentQuestions(NetworkQuestions):
         codes = self._class_codes(y, len(latents))
         if codes is None and self._has_classes:
             codes = np.full(len(latents), int(self.story_.log_weights.argmax()))
-        return self._give(self.story_.decode(latents, codes))
+        return self._give_means(self.story_.decode(latents, codes))
 
     def reconstruct(self, X: Any) -> Any:
-        """Rows encoded and decoded again: what is kept of each."""
+        """Rows encoded and decoded again: what is kept of each; pixels are means, not rounded."""
         x = np.asarray(self._read(X))
         codes = None
         if self._has_classes:
             codes = self.story_.class_probabilities(x).argmax(axis=1)
-        return self._give(self.story_.decode(self.story_.encode(x), codes, x))
+        given = self._give_means(self.story_.decode(self.story_.encode(x), codes, x))
+        return labelled_as(X, given)
 
     def interpolate(self, start: Any, end: Any, n_steps: int = 8) -> Any:
         """Rows on the straight line between the latents of two rows, ends included.
@@ -148,12 +153,8 @@ class LatentQuestions(NetworkQuestions):
         """
         check_is_fitted(self, "story_")
         n = self.story_.shape.n_latent
-        if not 0 <= dimension < n:
-            raise UsageError(f"There is no latent dimension {dimension}; they are 0 to {n - 1}.")
         middle = np.zeros((1, n)) if row is None else self.transform(row)
-        latents = np.repeat(middle[:1], n_steps, axis=0)
-        latents[:, dimension] = np.linspace(-reach, reach, n_steps)
-        return self.inverse_transform(latents)
+        return self.inverse_transform(latents_along(middle, dimension, n_steps, reach))
 
     def cluster(self, X: Any, n_clusters: int, *, random_state: Any = None) -> np.ndarray:
         """Cluster (n,) of each row: a Gaussian mixture over the latent means."""

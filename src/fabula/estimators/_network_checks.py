@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ def check_training(estimator: Any) -> None:
     if estimator.max_epochs is not None:
         whole_number("max_epochs", estimator.max_epochs)
     whole_number("batch_size", estimator.batch_size)
+    _check_checkpoint(estimator.checkpoint, estimator.random_state)
     patience, seconds = estimator.patience, estimator.max_time
     if patience is not None and not (isinstance(patience, int | np.integer) and patience >= 1):
         raise UsageError(f"patience must be at least 1 or None, not {patience!r}.")
@@ -45,6 +48,25 @@ def check_training(estimator: Any) -> None:
     if not (_is_number(estimator.validation) and 0 <= estimator.validation < 1):
         raise UsageError(
             f"validation must be a share from 0 to below 1, not {estimator.validation!r}."
+        )
+
+
+def _check_checkpoint(path: Any, random_state: Any) -> None:
+    """Before training: minutes later, what was learned would be lost with the file."""
+    if path is None:
+        return
+    try:
+        file = Path(os.fspath(path))
+    except TypeError:
+        raise UsageError(f"checkpoint must be the name of a file, not {path!r}.") from None
+    if file.is_dir():
+        raise UsageError(f"checkpoint must be the name of a file: {file} is a folder.")
+    if not file.parent.is_dir():
+        raise UsageError(f"The checkpoint {file} cannot be written: there is no such folder.")
+    if random_state is None:
+        raise UsageError(
+            "checkpoint goes with a random_state (--seed), such as 0: without one, every fit is "
+            "another, and none could go on where one was broken off."
         )
 
 

@@ -12,10 +12,11 @@ from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.estimators._neural import NeuralEstimator
 from fabula.estimators._questions import generator_of, read_prior, wants_estimate
+from fabula.estimators._sequences import whole_number
 from fabula.questions import classify
 from fabula.questions.decide import Decisions, decide
 
-__all__ = ["NetworkQuestions", "filled"]
+__all__ = ["NetworkQuestions", "filled", "labelled_as", "latents_along"]
 
 _CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
 
@@ -106,3 +107,31 @@ def filled(model: NeuralEstimator, X: Any, how: str, n_draws: int | None, random
         for _ in range(n_draws or 1)
     ]
     return tables[0] if n_draws is None else tables
+
+
+def labelled_as(X: Any, given: Any) -> Any:
+    """A table that was made of another, row by row, with its labels, where both are of pandas."""
+    if hasattr(given, "iloc") and hasattr(X, "iloc"):
+        given.index = X.index
+    return given
+
+
+def latents_along(middle: FloatArray, dimension: int, n_steps: int, reach: float) -> FloatArray:
+    """Latents (n_steps, Z) like ``middle`` (1, Z), but for one dimension: -reach to reach.
+
+    Raises
+    ------
+    UsageError
+        There is no such dimension, no way so short, or more than one row in the middle.
+    """
+    if len(middle) != 1:
+        raise UsageError(f"traverse starts from one row, not from {len(middle)}.")
+    n = middle.shape[1]
+    if not isinstance(dimension, int | np.integer) or not 0 <= dimension < n:
+        raise UsageError(f"There is no latent dimension {dimension!r}; they are 0 to {n - 1}.")
+    whole_number("n_steps", n_steps)
+    if not np.isfinite(reach):
+        raise UsageError(f"reach must be a finite number, not {reach!r}.")
+    latents = np.repeat(middle, n_steps, axis=0)
+    latents[:, dimension] = np.linspace(-reach, reach, n_steps)
+    return latents

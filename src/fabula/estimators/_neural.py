@@ -62,6 +62,7 @@ _LEAST_ROWS_TO_HOLD_OUT = 40
 # Small tables are cut into at least so many minibatches: one step a pass learns little.
 _LEAST_BATCHES = 8
 _FEWEST_PASSES = 20
+_OF_THE_PLAN = ("max_epochs", "max_time", "batch_size", "patience")
 
 
 class NeuralEstimator(TableQuestions):
@@ -93,6 +94,8 @@ class NeuralEstimator(TableQuestions):
 
     # Called with the share that is done, the loss and the seconds left, while training goes on.
     _on_progress: Callable[[float, float, float], None] | None = None
+    # Networks that the present fit has begun to train.
+    _n_trained: int = 0
 
     def story_class(self) -> type:
         """The class of the story, which tells what the model can be asked before it is fitted.
@@ -136,7 +139,8 @@ class NeuralEstimator(TableQuestions):
         """
         need_neural(type(self).__name__)
         self._check_parameters()
-        self._forget("classes_", "log_condition_")
+        self._forget("classes_", "log_condition_", "pixel_type_")
+        self._n_trained = 0
         x = self._read_rows(X)
         codes: Codes | None = None
         if y is not None:
@@ -191,6 +195,7 @@ class NeuralEstimator(TableQuestions):
         adopt_columns(self, self.form_.n_pixels)
         self.empty_columns_: list[int] = []
         self.images_ = images.ndim > 2
+        self.pixel_type_ = images.dtype.name
         return rows
 
     def _read(self, X: Any, **options: Any) -> Any:
@@ -230,14 +235,29 @@ class NeuralEstimator(TableQuestions):
         return told
 
     def _give(self, x: FloatArray, condition: Mapping[int, float | Region] | None = None) -> Any:
-        if self._is_of_images and self.images_ and x.shape[1] == self.form_.n_columns:
+        if not self._is_of_images:
+            return super()._give(x, condition)
+        kind = np.dtype(getattr(self, "pixel_type_", "float64"))
+        if kind.kind in "iub":
+            x = np.rint(x).astype(kind)
+        return self._as_images(x)
+
+    def _as_images(self, x: FloatArray) -> Any:
+        """Rows of pixels as images, where the model was learned from such and has all pixels."""
+        if self.images_ and x.shape[1] == self.form_.n_columns:
             return self.form_.images(x)  # type: ignore[union-attr]
-        return super()._give(x, condition)
+        return x
+
+    def _give_means(self, x: FloatArray) -> Any:
+        """What is no draw, in the form of the data: pixels stay between levels."""
+        return self._as_images(x) if self._is_of_images else self._give(x)
 
     def _give_completed(self, X: Any, x: FloatArray, filled: FloatArray) -> Any:
         given = super()._give_completed(X, x, filled)
-        if self._is_of_images and np.ndim(X) > 2:
-            return given.reshape(np.shape(X))
+        if self._is_of_images and not is_frame(X):
+            # Pixels of whole numbers cannot miss any: they come back as they are.
+            kind = getattr(X, "dtype", given.dtype)
+            return given.reshape(np.shape(X)).astype(kind if kind.kind in "iub" else given.dtype)
         return given
 
     # Classes ----------------------------------------------------------------------------------
@@ -332,6 +352,7 @@ class NeuralEstimator(TableQuestions):
         from fabula.neural.training import Plan, train
 
         n = len(next(iter(arrays.values())))
+        self._n_trained += 1
         plan = Plan(
             **{
                 "batch_size": self._rows_a_step(n),
@@ -348,5 +369,20 @@ class NeuralEstimator(TableQuestions):
             plan,
             validation=held_out,
             on_progress=self._on_progress,
-            checkpoint=None if self.checkpoint is None else Path(os.fspath(self.checkpoint)),
+            checkpoint=self._checkpoint_file(),
+            settings=self._settings(),
         )
+
+    def _checkpoint_file(self) -> Path | None:
+        """Where the training that is under way is kept: each of one fit has a file of its own."""
+        if self.checkpoint is None:
+            return None
+        name = os.fspath(self.checkpoint)
+        return Path(name if self._n_trained == 1 else f"{name}.{self._n_trained}")
+
+    def _settings(self) -> str:
+        """The parameters that training depends on; the plan has those of its length and chance."""
+        stated = self.get_params(deep=False)
+        rest = {"checkpoint", "random_state", *_OF_THE_PLAN}
+        learned = {name: value for name, value in stated.items() if name not in rest}
+        return f"{type(self).__name__} {sorted(learned.items())!r}"

@@ -20,7 +20,24 @@ from fabula.questions.decide import Decisions, decide
 from fabula.structures.mixture import Mixture
 from fabula.structures.truncated import Truncated
 
-__all__ = ["ClassQuestions", "TableQuestions", "generator_of", "read_prior", "wants_estimate"]
+__all__ = [
+    "ClassQuestions",
+    "TableQuestions",
+    "check_n_samples",
+    "generator_of",
+    "read_prior",
+    "wants_estimate",
+]
+
+
+def check_n_samples(n_samples: Any) -> None:
+    """Raise a UsageError unless a number of rows to draw is a whole number of at least 1."""
+    whole = isinstance(n_samples, int | np.integer) and not isinstance(n_samples, bool)
+    if not whole or n_samples < 1:
+        raise UsageError(
+            f"Invalid value for 'n_samples': {n_samples!r}. The sampling needs a whole number of "
+            "at least 1."
+        )
 
 
 def generator_of(random_state: Any) -> np.random.Generator:
@@ -157,11 +174,7 @@ class TableQuestions(TableEstimator):
         intervals (see `condition`).
         """
         check_is_fitted(self, "story_")
-        if not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise UsageError(
-                f"Invalid value for 'n_samples': {n_samples!r}. The sampling needs a whole number "
-                "of at least 1."
-            )
+        check_n_samples(n_samples)
         if random_state is None:
             random_state = getattr(self, "random_state", None)
         rng = generator_of(random_state)

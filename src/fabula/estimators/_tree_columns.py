@@ -14,7 +14,7 @@ from fabula.core.arrays import Codes, FloatArray
 from fabula.core.blocks import Block
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.core.regions import Region
-from fabula.estimators._questions import TableQuestions, generator_of
+from fabula.estimators._questions import TableQuestions, check_n_samples, generator_of
 from fabula.estimators._table import Columns, TableEstimator
 from fabula.estimators._tree_shapes import TreeShapeFound
 from fabula.learning.dependence import group_values, mutual_information
@@ -212,11 +212,7 @@ class TreeColumns(TableQuestions):
             of the tree where there are several.
         """
         check_is_fitted(self, "story_")
-        if not isinstance(n_samples, int | np.integer) or n_samples < 1:
-            raise UsageError(
-                f"Invalid value for 'n_samples': {n_samples!r}. The sampling needs a whole number "
-                "of at least 1."
-            )
+        check_n_samples(n_samples)
         rng = generator_of(
             getattr(self, "random_state", None) if random_state is None else random_state
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -115,6 +116,8 @@ def learn(
         validation=validation,
         on_progress=on_progress,
         checkpoint=checkpoint,
+        settings=f"{architecture}, {learning_rate}, {weight_decay}, {averaging}, {context}, "
+        f"{lessons.n_symbols}, {lessons.ends}, {_mark(told)}, {_mark(told_judged)}",
     )
     network = Network.of(architecture, join(weights, reader.rest))
     n_known = int((lessons.x.steps != lessons.n_symbols).sum())
@@ -196,6 +199,10 @@ def _rows(lessons: Lessons, context: int, stride: int, length: int) -> dict[str,
         share = lessons.weights / np.average(lessons.weights, weights=x.lengths + 1)
         rows["weights"] = share.astype(np.float32)[owner][places]
     return rows
+
+
+def _mark(told: FloatArray | None) -> str:
+    return "" if told is None else hashlib.sha256(told.tobytes()).hexdigest()
 
 
 def _cut(x: Sequences, lows: NDArray[np.intp], highs: NDArray[np.intp]) -> Sequences:

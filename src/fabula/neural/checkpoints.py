@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -77,6 +78,7 @@ def write_checkpoint(path: Path, trees: Any, progress: Progress, fingerprint: st
     leaves = [_to_numpy(leaf) for leaf in jax.tree.leaves(trees)]
     arrays = {f"{i:05d}": np.ascontiguousarray(leaf) for i, leaf in enumerate(leaves)}
     notes = {"progress": json.dumps(asdict(progress)), "fingerprint": fingerprint}
+    notes["digest"] = _digest(arrays, notes)
     with whole_file(path, force=True) as stream:
         stream.write(save(arrays, metadata=notes))
 
@@ -96,7 +98,9 @@ def read_checkpoint(path: Path, like: Any, fingerprint: str) -> tuple[Any, Progr
     try:
         with safe_open(path, "numpy") as file:
             notes = file.metadata() or {}
-            arrays = [file.get_tensor(name) for name in sorted(file.keys())]
+            arrays = {name: file.get_tensor(name) for name in sorted(file.keys())}
+        if notes.pop("digest") != _digest(arrays, notes):
+            raise ValueError("it is damaged")
         progress = _progress(json.loads(notes["progress"]))
         found = notes["fingerprint"]
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -112,8 +116,17 @@ def read_checkpoint(path: Path, like: Any, fingerprint: str) -> tuple[Any, Progr
     leaves, structure = jax.tree.flatten(like)
     if len(leaves) != len(arrays):
         raise FileFormatError(f"{path} holds {len(arrays)} arrays, expected {len(leaves)}.")
-    restored = [_from_numpy(array, leaf) for array, leaf in zip(arrays, leaves, strict=True)]
+    restored = map(_from_numpy, arrays.values(), leaves)
     return jax.tree.unflatten(structure, restored), progress
+
+
+def _digest(arrays: Mapping[str, Any], notes: Mapping[str, str]) -> str:
+    """Of everything in a file: a bit that was lost would be trained on without a word."""
+    digest = hashlib.sha256(json.dumps(sorted(notes.items())).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.shape} {array.dtype}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def _progress(values: dict[str, Any]) -> Progress:

@@ -156,8 +156,14 @@ def learn_number_column(
         return None
     n = int(counts.sum())
     if scaling == "standard":
-        mean = float(values @ counts) / n
-        spread = float(np.sqrt(counts @ (values - mean) ** 2 / n)) or max(abs(mean), 1.0)
+        # Squares of very large or small numbers have no place among doubles; a power of two
+        # is taken out without rounding.
+        scale = 2.0 ** int(np.frexp(np.abs(values).max())[1].clip(-1000, 1000))
+        scaled = values / scale
+        centre = float(scaled @ counts) / n
+        mean = scale * centre
+        spread = scale * float(np.sqrt(counts @ (scaled - centre) ** 2 / n))
+        spread = spread or max(abs(mean), 1.0)
         return NumberColumn(
             np.array([mean - spread, mean + spread]), np.array([-1.0, 1.0]), n_seen=n
         )

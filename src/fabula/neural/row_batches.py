@@ -30,7 +30,8 @@ def padded(array: Any, fewest: int = 1) -> Any:
 
 def row_keys(rows: Rows, seed: int) -> np.ndarray:
     """A number (n,) for each row that depends on its cells and on the seed alone."""
-    bits = np.ascontiguousarray(np.nan_to_num(rows, nan=-9.87e30).astype(np.float32))
+    with np.errstate(over="ignore"):  # numbers too large for single precision share a key
+        bits = np.ascontiguousarray(np.nan_to_num(rows, nan=-9.87e30).astype(np.float32))
     words = bits.view(np.uint32).astype(np.uint64)
     odd = np.random.default_rng(seed).integers(2**63, size=words.shape[1], dtype=np.uint64) | 1
     mixed = (words * odd).sum(axis=1, dtype=np.uint64)

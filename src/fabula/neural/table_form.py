@@ -51,6 +51,10 @@ __all__ = ["Arrays", "CodeGroup", "EmptyColumn", "LevelColumn", "TableForm"]
 Arrays = dict[str, np.ndarray]
 
 
+# Scores beyond this have squares that are no finite numbers in single precision.
+_FARTHEST = 1e15
+
+
 @storable("neural/level_column")
 @dataclass(frozen=True)
 class LevelColumn:
@@ -227,11 +231,11 @@ class TableForm:
             exact = values
             if rng is not None and column.step:
                 values = values + column.step * (rng.random(len(values)) - 0.5)
-            numbers[there, p] = np.where(code == 0, column.score(values), 0.0)
+            numbers[there, p] = np.where(code == 0, _within_reach(column.score(values)), 0.0)
             if part >= 0:
                 codes[there, part] = code
             if cells:
-                low, high = column.ends(exact)
+                low, high = map(_within_reach, column.ends(exact))
                 slopes = column.log_slope(exact)
                 if column.step:
                     slopes = np.log(np.maximum(high - low, 1e-30) / column.step)
@@ -264,3 +268,7 @@ class TableForm:
         if "seen" in arrays:
             x[~np.asarray(arrays["seen"])] = np.nan
         return x
+
+
+def _within_reach(scores: FloatArray) -> FloatArray:
+    return np.clip(scores, -_FARTHEST, _FARTHEST)

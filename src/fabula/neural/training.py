@@ -158,6 +158,7 @@ def train(
     validation: Any = None,
     on_progress: Callable[[float, float, float], None] | None = None,
     checkpoint: Path | None = None,
+    settings: str = "",
 ) -> tuple[Any, TrainingReport]:
     """Train, and return what was learned and how it went.
 
@@ -175,6 +176,8 @@ def train(
     checkpoint : path, optional
         File that is written while training goes on, and deleted at its end. Where it is there at
         the start, training resumes from it.
+    settings : str
+        What the learner was made of: a checkpoint of other settings is refused.
 
     Returns
     -------
@@ -187,7 +190,7 @@ def train(
     FileFormatError, UsageError
         The checkpoint is of other data or another plan, or is no checkpoint.
     """
-    loop = _Loop(learner, data, plan, validation, checkpoint)
+    loop = _Loop(learner, data, plan, validation, checkpoint, settings)
     try:
         reason = loop.run(on_progress)
     except KeyboardInterrupt:
@@ -200,9 +203,16 @@ class _Loop:
     """One call of `train`. ``at`` is where it stands, and changes as a whole."""
 
     def __init__(
-        self, learner: Learner, data: Any, plan: Plan, validation: Any, checkpoint: Path | None
+        self,
+        learner: Learner,
+        data: Any,
+        plan: Plan,
+        validation: Any,
+        checkpoint: Path | None,
+        settings: str,
     ):
         self.learner, self.plan, self.checkpoint = learner, plan, checkpoint
+        self.settings = settings
         n_rows = _n_rows(data)
         if not n_rows:
             raise DataError("There are no rows to train on.")
@@ -354,11 +364,16 @@ class _Loop:
     def _fingerprint(self) -> str:
         """What has to be the same for training to go on; the data by their content."""
         arrays = [np.asarray(a) for a in jax.tree.leaves((self.data, self.validation))]
+        state = self.at[0]
+        shapes = [a.shape for a in jax.tree.leaves(state)]
         digest = hashlib.sha256()
         for array in arrays:
             digest.update(f"{array.shape} {array.dtype}".encode())
             digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-        return f"{self.plan}; state {jax.tree.structure(self.at[0])}; data {digest.hexdigest()}"
+        return (
+            f"{self.plan}; {self.settings}; state {jax.tree.structure(state)} of {shapes}; "
+            f"data {digest.hexdigest()}"
+        )
 
     def _resume(self) -> None:
         if self.checkpoint is None or not self.checkpoint.exists():
