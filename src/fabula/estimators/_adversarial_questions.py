@@ -10,8 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
-from fabula.estimators._network_questions import filled, labelled_as, latents_along
-from fabula.estimators._neural import NeuralEstimator
+from fabula.estimators._network_questions import TraversesLatents, filled, labelled_as
 from fabula.estimators._questions import check_n_samples, generator_of
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def _absent() -> Any:
     return property(refuse)
 
 
-class AdversarialQuestions(NeuralEstimator):
+class AdversarialQuestions(TraversesLatents):
     """What a story of draws without a density answers."""
 
     n_starts: int
@@ -238,27 +237,8 @@ class AdversarialQuestions(NeuralEstimator):
             raise UsageError("interpolate goes from one row to another: hand in one each.")
         return self.inverse_transform(_great_circle(ends[0][0], ends[1][0], n_steps), y)
 
-    def traverse(
-        self, dimension: int, n_steps: int = 9, reach: float = 2.5, row: Any = None, y: Any = None
-    ) -> Any:
-        """Rows along one latent dimension, from -reach to reach, the others as in ``row``.
-
-        Parameters
-        ----------
-        dimension : int
-            Which, from 0.
-        n_steps : int
-        reach : float
-            In standard deviations of the latents.
-        row : one row, optional
-            The middle of the latents by default.
-        y : class, optional
-            Needed where the model was fitted with classes.
-        """
-        check_is_fitted(self, "story_")
-        n = self.story_.shape.n_latent
-        middle = np.zeros((1, n)) if row is None else self.transform(row, y)
-        return self.inverse_transform(latents_along(middle, dimension, n_steps, reach), y)
+    def _latents_of(self, row: Any, y: Any) -> FloatArray:
+        return self.transform(row, y)
 
     def _needed_classes(self, y: Any, n: int) -> Any:
         if self._has_classes and y is None:

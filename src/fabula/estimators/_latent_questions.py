@@ -11,15 +11,15 @@ from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
 from fabula.estimators._network_questions import (
     NetworkQuestions,
+    TraversesLatents,
     labelled_as,
-    latents_along,
 )
 from fabula.estimators._questions import generator_of
 
 __all__ = ["LatentQuestions"]
 
 
-class LatentQuestions(NetworkQuestions):
+class LatentQuestions(TraversesLatents, NetworkQuestions):
     """What a story with latents and, perhaps, classes answers."""
 
     # Densities ---------------------------------------------------------------------------------
@@ -136,25 +136,8 @@ class LatentQuestions(NetworkQuestions):
             y = np.repeat(self.predict(start), n_steps)
         return self.inverse_transform((1 - shares) * ends[0] + shares * ends[1], y)
 
-    def traverse(
-        self, dimension: int, n_steps: int = 9, reach: float = 2.5, row: Any = None
-    ) -> Any:
-        """Rows along one latent dimension, from -reach to reach, the others as in ``row``.
-
-        Parameters
-        ----------
-        dimension : int
-            Which, from 0.
-        n_steps : int
-        reach : float
-            In standard deviations of the prior.
-        row : one row, optional
-            The middle of the prior by default.
-        """
-        check_is_fitted(self, "story_")
-        n = self.story_.shape.n_latent
-        middle = np.zeros((1, n)) if row is None else self.transform(row)
-        return self.inverse_transform(latents_along(middle, dimension, n_steps, reach))
+    def _latents_of(self, row: Any, y: Any) -> FloatArray:
+        return self.transform(row)
 
     def cluster(self, X: Any, n_clusters: int, *, random_state: Any = None) -> np.ndarray:
         """Cluster (n,) of each row: a Gaussian mixture over the latent means."""

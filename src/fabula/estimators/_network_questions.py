@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from abc import abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from fabula.estimators._sequences import whole_number
 from fabula.questions import classify
 from fabula.questions.decide import Decisions, decide
 
-__all__ = ["NetworkQuestions", "filled", "labelled_as", "latents_along"]
+__all__ = ["NetworkQuestions", "TraversesLatents", "filled", "labelled_as"]
 
 _CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
 
@@ -116,22 +117,49 @@ def labelled_as(X: Any, given: Any) -> Any:
     return given
 
 
-def latents_along(middle: FloatArray, dimension: int, n_steps: int, reach: float) -> FloatArray:
-    """Latents (n_steps, Z) like ``middle`` (1, Z), but for one dimension: -reach to reach.
+class TraversesLatents(NeuralEstimator):
+    """`traverse` of models with ``transform`` and ``inverse_transform``."""
 
-    Raises
-    ------
-    UsageError
-        There is no such dimension, no way so short, or more than one row in the middle.
-    """
-    if len(middle) != 1:
-        raise UsageError(f"traverse starts from one row, not from {len(middle)}.")
-    n = middle.shape[1]
-    if not isinstance(dimension, int | np.integer) or not 0 <= dimension < n:
-        raise UsageError(f"There is no latent dimension {dimension!r}; they are 0 to {n - 1}.")
-    whole_number("n_steps", n_steps)
-    if not np.isfinite(reach):
-        raise UsageError(f"reach must be a finite number, not {reach!r}.")
-    latents = np.repeat(middle, n_steps, axis=0)
-    latents[:, dimension] = np.linspace(-reach, reach, n_steps)
-    return latents
+    def traverse(
+        self, dimension: int, n_steps: int = 9, reach: float = 2.5, row: Any = None, y: Any = None
+    ) -> Any:
+        """Rows along one latent dimension, from -reach to reach, the others as in ``row``.
+
+        Parameters
+        ----------
+        dimension : int
+            Which, from 0.
+        n_steps : int
+        reach : float
+            In standard deviations of the prior of the latents.
+        row : one row, optional
+            The middle of the prior by default.
+        y : class, optional
+            Of the rows, as for ``inverse_transform``.
+
+        Raises
+        ------
+        UsageError
+            There is no such dimension, no way so short, or more than one row in the middle.
+        """
+        check_is_fitted(self, "story_")
+        n = self.story_.shape.n_latent
+        middle = np.zeros((1, n)) if row is None else self._latents_of(row, y)
+        if len(middle) != 1:
+            raise UsageError(f"traverse starts from one row, not from {len(middle)}.")
+        if not isinstance(dimension, int | np.integer) or not 0 <= dimension < n:
+            raise UsageError(f"There is no latent dimension {dimension!r}; they are 0 to {n - 1}.")
+        whole_number("n_steps", n_steps)
+        if not np.isfinite(reach):
+            raise UsageError(f"reach must be a finite number, not {reach!r}.")
+        latents = np.repeat(middle, n_steps, axis=0)
+        latents[:, dimension] = np.linspace(-reach, reach, n_steps)
+        return self.inverse_transform(latents, y)
+
+    @abstractmethod
+    def _latents_of(self, row: Any, y: Any) -> FloatArray:
+        """Latents (n, Z) of rows, where ``y`` may say their class."""
+
+    @abstractmethod
+    def inverse_transform(self, Z: Any, y: Any = None) -> Any:
+        """The rows that latents stand for."""

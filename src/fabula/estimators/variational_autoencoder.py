@@ -192,7 +192,7 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
         from fabula.neural.table_form import TableForm
         from fabula.tables.encoding import Field
 
-        means, widths = first.moments(x)
+        means, widths = first.moments(first.whole(x))
         live = live_latents(means)
         network = with_latents(first.network, live, means.mean(axis=0))
         first = replace(first, network=network)

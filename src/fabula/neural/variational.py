@@ -205,12 +205,12 @@ class Variational(RowStory):
         if holes.any():
             out[holes] = self._over_rows(whole[holes], draws.DRAWS_FOR_POSTERIOR, mean)
         if not holes.all():
-            out[~holes] = self.moments(x[~holes])[0]
+            out[~holes] = self.moments(whole[~holes])[0]
         return out
 
-    def moments(self, x: Rows) -> tuple[FloatArray, FloatArray]:
+    def moments(self, whole: Rows) -> tuple[FloatArray, FloatArray]:
         """Means and widths (n, Z) of the encoder's normals."""
-        whole, found = self.whole(x), []
+        found = []
         for rows in row_slices(len(whole), draws.MOST_ROWS):
             both = moments(self.module, self.arrays(whole[rows]))
             found.append([np.asarray(a, dtype=np.float64)[: len(whole[rows])] for a in both])
