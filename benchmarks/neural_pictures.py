@@ -4,7 +4,9 @@ The features are the last hidden layer of a small classifier that the script tra
 training images; the distance is that of normals with the means and covariances of the features
 (Heusel et al. 2017), between 5,000 draws and 5,000 test images. Between test and training images
 it is the floor. NEURAL_SECONDS (300) is the time of each network; PICTURES names a folder for the
-grids (by default none are written); NEURAL=gan,vae limits the run.
+grids (by default none are written); NEURAL=gan,vae limits the run. With DIGITS=1, or without a
+folder of data, the digits are those of 8 x 8 pixels that scikit-learn brings, and the networks have
+15 seconds each.
 """
 
 from __future__ import annotations
@@ -28,41 +30,59 @@ def run() -> None:
     """Each network once."""
     warnings.simplefilter("ignore")
     folder = os.environ.get("FABULA_DATA")
-    if not folder:
-        print("needs FABULA_DATA")
-        return
-    train, test = read(Path(folder) / "mnist/train.npz"), read(Path(folder) / "mnist/test.npz")
+    small = not folder or "DIGITS" in os.environ
+    train, test = (
+        _bundled()
+        if small
+        else (
+            read(Path(str(folder)) / "mnist/train.npz"),
+            read(Path(str(folder)) / "mnist/test.npz"),
+        )
+    )
     features, error = _learned_features(train, test)
-    print(f"The classifier errs on {error:.1%} of the test images.\n")
-    real = features(test[0][:N_DRAWS])
+    print(f"{train[0].shape} images; the classifier errs on {error:.1%} of the test images.\n")
+    real_images = test[0][:N_DRAWS]
+    real = features(real_images)
     some = np.random.default_rng(0).permutation(train[0])[:N_DRAWS]
+    seconds = float(os.environ.get("NEURAL_SECONDS", "15" if small else "300"))
     rows: list[list[object]] = [
         ["training images", "", "", f"{frechet_distance(features(some), real):.1f}"],
         ["pixels shuffled among images", "", "", _far(features, some, real)],
     ]
     wanted = [word for word in os.environ.get("NEURAL", "").split(",") if word]
-    for name, make in _makers(float(os.environ.get("NEURAL_SECONDS", "300"))).items():
+    for name, make in _makers(seconds, small).items():
         if wanted and name not in wanted:
             continue
         model = make()
         began = time.perf_counter()
         model.fit(*train) if name == "gan" else model.fit(train[0])
         seconds = time.perf_counter() - began
-        drawn = _drawn(name, model)
+        drawn = _drawn(name, model).reshape(-1, *real_images.shape[1:])
         distance = frechet_distance(features(drawn), real)
         rows.append([name, f"{seconds:.0f}", f"{model.report_.n_steps:,}", f"{distance:.1f}"])
         _write(name, drawn)
     print_table(["images", "s", "steps", "Fréchet distance to test images"], rows)
 
 
-def _makers(seconds: float) -> dict[str, Any]:
+def _bundled() -> tuple[Any, Any]:
+    """The digits of scikit-learn as shades from 0 to 255, 1,200 to learn from."""
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    order = np.random.default_rng(0).permutation(len(digits.images))
+    images = np.round(digits.images[order] * (255 / 16)).astype(np.uint8)
+    labels = digits.target[order]
+    return (images[:1200], labels[:1200]), (images[1200:], labels[1200:])
+
+
+def _makers(seconds: float, small: bool) -> dict[str, Any]:
     common = {"max_time": seconds, "max_epochs": 1000, "random_state": 0}
+    gan = {} if small else {"width": 256, "batch_size": 128}
+    diffusion = {"width": 256 if small else 512, "steps": 25, "solver": "dpm", "patience": None}
     return {
-        "vae": lambda: autoencoder(seconds),
-        "gan": lambda: fabula.GenerativeAdversarialNetwork(width=256, batch_size=128, **common),
-        "diffusion": lambda: fabula.DiffusionModel(
-            512, channels=(), steps=25, solver="dpm", patience=None, **common
-        ),
+        "vae": lambda: autoencoder(seconds, batch_size=128 if small else 256),
+        "gan": lambda: fabula.GenerativeAdversarialNetwork(**gan, **common),
+        "diffusion": lambda: fabula.DiffusionModel(channels=(), **diffusion, **common),
     }
 
 
@@ -73,7 +93,9 @@ def _learned_features(train: Any, test: Any) -> tuple[Any, float]:
     def rows(images: np.ndarray) -> np.ndarray:
         return np.asarray(images, dtype=np.float32).reshape(len(images), -1) / 255.0
 
-    net = MLPClassifier((256, 64), max_iter=8, batch_size=256, random_state=0)
+    net = MLPClassifier(
+        (256, 64), max_iter=8 if len(train[0]) > 10_000 else 100, batch_size=256, random_state=0
+    )
     net.fit(rows(train[0]), train[1])
 
     def features(images: np.ndarray) -> np.ndarray:
@@ -110,7 +132,7 @@ def _drawn(name: str, model: Any) -> np.ndarray:
         drawn = model.inverse_transform(latents)
     else:
         drawn = model.sample(N_DRAWS, random_state=0)[0]
-    return np.asarray(drawn).reshape(-1, 28, 28)
+    return np.asarray(drawn)
 
 
 def _write(name: str, drawn: np.ndarray) -> None:

@@ -60,11 +60,9 @@ def _makers(kept: dict[str, Any]) -> dict[str, tuple[tables.Maker, tuple[int, ..
                                                         patience=None, random_state=seed),
         "vae": lambda seed: fabula.VariationalAutoencoder(max_time=seconds, max_epochs=2000,
                                                           random_state=seed),
+        "gan": lambda seed: fabula.GenerativeAdversarialNetwork(max_time=seconds, max_epochs=2000,
+                                                                random_state=seed),
     }  # fmt: skip
-    if hasattr(fabula, "GenerativeAdversarialNetwork"):
-        own["gan"] = lambda seed: fabula.GenerativeAdversarialNetwork(
-            max_time=seconds, max_epochs=2000, random_state=seed
-        )
     found = {name: (_made_by(name, make, kept), (0,)) for name, make in own.items()}
     return {**found, **tables.makers()}
 

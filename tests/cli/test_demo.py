@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_digits
 
 from fabula import load
 from fabula.cli import _demo_run
@@ -40,6 +40,19 @@ def test_only_the_table(fabula: Any, tmp_path: Path) -> None:
     assert (done.code, done.out, done.err) == (0, "", f"Wrote {target}.\n")
     assert pl.read_csv(target).equals(demo_table(0).frame)
     assert fabula("demo", "--table", target).code == 2
+
+
+def test_only_the_images(fabula: Any, tmp_path: Path) -> None:
+    target = tmp_path / "digits.npz"
+    done = fabula("demo", "--images", target)
+    assert (done.code, done.out, done.err) == (0, "", f"Wrote {target}.\n")
+    with np.load(target) as arrays:
+        np.testing.assert_array_equal(arrays["images"], load_digits().images)
+        np.testing.assert_array_equal(arrays["labels"], load_digits().target)
+    assert fabula("demo", "--images", target).code == 2
+    refused = fabula("demo", "--images", tmp_path / "digits.png")
+    assert refused.code == 2 and ".npz" in refused.err
+    assert [file.name for file in tmp_path.iterdir()] == ["digits.npz"]
 
 
 @pytest.fixture

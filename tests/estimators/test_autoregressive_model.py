@@ -11,6 +11,7 @@ from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.estimators import GenerativeClassifier
 from fabula.estimators.autoregressive_model import AutoregressiveModel
 from fabula.persistence import load, save
+from fabula.report.networks import describe_network
 
 WORDS = ["anna", "hanna", "nana", "ann", "banana", "nathan", "hannah", "ana"] * 3
 TURNED = [word[::-1].replace("a", "o") for word in WORDS]
@@ -117,6 +118,23 @@ def test_files_give_the_same_answers(told, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_chain_may_speak_beside_the_network(tmp_path):
+    network = small(max_epochs=3).fit(WORDS)
+    both = small(max_epochs=3, chain_order=3).fit(WORDS)
+    assert both.score(WORDS) > network.score(WORDS)
+    beside = both.story_.beside
+    assert both.n_parameters == network.n_parameters + beside.chain.n_parameters + 1
+    assert f"Markov chain of order 3 speaks beside it, with a share of {beside.share:.0%}" in (
+        "\n".join(describe_network(both))
+    )
+    save(both, tmp_path / "both.fabula")
+    again = load(tmp_path / "both.fabula")
+    np.testing.assert_array_equal(again.score_samples(WORDS), both.score_samples(WORDS))
+    assert again.sample(3, prefix="ha", random_state=1) == both.sample(
+        3, prefix="ha", random_state=1
+    )
+
+
 def test_every_form_of_sequences_is_the_same_model():
     symbols = sorted(set("".join(WORDS)))
     codes = [np.array([symbols.index(c) for c in word]) for word in WORDS]
@@ -204,6 +222,7 @@ def test_odd_data():
         ({"width": 0}, "width"),
         ({"context": 7}, "even"),
         ({"dropout": 1.0}, "dropout"),
+        ({"chain_order": -1}, "chain_order"),
         ({"max_epochs": 0}, "max_epochs"),
         ({"max_time": 0}, "max_time"),
         ({"learning_rate": 0.0}, "learning_rate"),

@@ -71,6 +71,8 @@ def test_columns_given_others(of_table):
     assert of_table.marginal(["yes", "kind"]).sample(2)[0].columns == ["yes", "kind"]
     with pytest.raises(CannotAnswerError, match="without y"):
         of_table.decide(TABLE, np.eye(2))
+    with pytest.raises((CannotAnswerError, UsageError)):
+        of_table.sample(3, y=1)
 
 
 @pytest.mark.slow
@@ -105,6 +107,18 @@ def test_classes_are_learned_from_few_labels(tmp_path):
     assert np.all(shifted.predict_proba(X)[:, 0] >= probabilities[:, 0])
     drawn, labels = model.sample(200, random_state=0)
     assert np.mean((drawn[:, 0] > 1.25) == (labels == 1)) > 0.75
+    wanted = np.arange(200) % 2
+    drawn, labels = model.sample(200, random_state=0, y=wanted)
+    assert np.array_equal(labels, wanted)
+    assert abs(drawn[wanted == 1, 0].mean() - drawn[wanted == 0, 0].mean() - 2.5) < 0.8
+    drawn, labels = model.sample(100, random_state=0, y=1, given={0: (1.0, None)})
+    assert set(labels) == {1} and drawn[:, 0].min() >= 1.0 and drawn[:, 2].mean() > 1.5
+    drawn, labels = model.sample(60, random_state=0, y=wanted[:60], given={3: 0.0})
+    assert np.array_equal(labels, wanted[:60]) and set(drawn[:, 3]) == {0.0}
+    assert abs(drawn[labels == 1, 0].mean() - drawn[labels == 0, 0].mean() - 2.5) < 1.0
+    assert 1 < model.effective_sample_size_ <= 60
+    with pytest.raises(DataError, match="too improbable"):
+        model.sample(5, random_state=0, y=0, given={0: 5.0, 1: -5.0, 2: 5.0})
     assert model.decide(X[:3], {0: {"go": 0, "stay": 1}, 1: {"go": 1, "stay": 0}}).shape == (3,)
     save(model, tmp_path / "m.fabula")
     assert np.array_equal(load(tmp_path / "m.fabula").predict_proba(X[:9]), probabilities[:9])

@@ -13,6 +13,7 @@ from fabula.core.errors import CannotAnswerError, DataError
 from fabula.neural.autoregressive import Autoregressive
 from fabula.neural.autoregressive_learning import Lessons, learn
 from fabula.neural.networks import CausalTransformer, GatedRecurrent, Network
+from fabula.neural.symbol_chain import SpeakingChain, learn_chain, share_of_chain
 from fabula.neural.symbol_draws import Rule
 from fabula.neural.training import Plan
 from fabula.persistence.codec import pack, unpack
@@ -29,7 +30,6 @@ def story_of(architecture, **options) -> Autoregressive:
 
 RECURRENT = story_of(GatedRecurrent(SYMBOLS + 2, 16, 2))
 ATTENTION = story_of(CausalTransformer(SYMBOLS + 2, 16, 1, 2))
-STORIES = pytest.mark.parametrize("story", [RECURRENT, ATTENTION], ids=["recurrent", "attention"])
 
 
 def sequences(*parts) -> Sequences:
@@ -41,6 +41,21 @@ def all_of_length(length: int) -> Sequences:
     return sequences(*itertools.product(range(SYMBOLS), repeat=length))
 
 
+def with_chain(share: float, **options) -> Autoregressive:
+    """A story beside which a chain speaks that knows what follows two symbols."""
+    codes = np.random.default_rng(4).integers(0, SYMBOLS, 40)
+    x = sequences(codes, codes[::2], [0, 0, 0])
+    spoken = learn_chain(x, SYMBOLS, 2, options.get("ends", True), None)
+    architecture = GatedRecurrent(SYMBOLS + 2, 16, 2, options.pop("n_condition", 0))
+    return story_of(architecture, beside=SpeakingChain(spoken, share), **options)
+
+
+MIXED = with_chain(0.6)
+STORIES = pytest.mark.parametrize(
+    "story", [RECURRENT, ATTENTION, MIXED], ids=["recurrent", "attention", "with a chain"]
+)
+
+
 @STORIES
 def test_all_sequences_together_have_the_probability_of_what_they_begin_with(story):
     """Those that end within three symbols, and those that do not, are all there are."""
@@ -48,8 +63,13 @@ def test_all_sequences_together_have_the_probability_of_what_they_begin_with(sto
     x = all_of_length(3)
     scores, _ = story.symbol_scores(x)
     longer = np.exp(scores.reshape(-1, 3).sum(axis=1)).sum()
-    new = 1.0 - (1.0 - story.new_symbol) ** 3
-    assert total + longer == pytest.approx(1.0, abs=2 * new + 1e-5)
+    new = sum(
+        np.exp(scores.sum()) * story.next_probabilities(codes)[SYMBOLS]
+        for n in range(3)
+        for codes in itertools.product(range(SYMBOLS), repeat=n)
+        for scores in [story.symbol_scores(sequences(codes))[0]]
+    )
+    assert total + longer + new == pytest.approx(1.0, abs=1e-5)
 
 
 @STORIES
@@ -87,19 +107,30 @@ def test_drawing_symbol_by_symbol_tells_what_reading_the_whole_tells(story):
     assert len(codes) == 20 or np.argmax(story.next_probabilities(codes)) == SYMBOLS + 1
 
 
-def test_draws_are_as_frequent_as_they_are_probable():
+@pytest.mark.parametrize("story", [RECURRENT, MIXED], ids=["recurrent", "with a chain"])
+def test_draws_are_as_frequent_as_they_are_probable(story):
     n = 20_000
-    x = RECURRENT.sample_codes(n, np.random.default_rng(0), max_length=2)
+    x = story.sample_codes(n, np.random.default_rng(0), max_length=2)
     found: dict[tuple[int, ...], int] = {}
     for low, high in itertools.pairwise(x.offsets):
         key = tuple(x.steps[low:high].tolist())
         found[key] = found.get(key, 0) + 1
-    for n_symbols in range(3):
-        parts = list(itertools.product(range(SYMBOLS), repeat=n_symbols))
-        scores, ends = RECURRENT.symbol_scores(sequences(*parts))
-        logs = scores.reshape(len(parts), n_symbols).sum(axis=1)
-        for key, p in zip(parts, np.exp(logs + (ends if n_symbols < 2 else 0.0)), strict=True):
-            assert found.get(key, 0) / n == pytest.approx(p, abs=4 * np.sqrt(p / n))
+    # A symbol that was never seen is not drawn: the others share its probability.
+    told = {
+        codes: np.delete(shares, SYMBOLS) / (1.0 - shares[SYMBOLS])
+        for length in range(2)
+        for codes in itertools.product(range(SYMBOLS), repeat=length)
+        for shares in [story.next_probabilities(codes)]
+    }
+    for codes, shares in told.items():
+        before = told[()][codes[0]] if codes else 1.0
+        outcomes = {codes: shares[-1]}
+        if codes:
+            outcomes |= {(*codes, code): shares[code] for code in range(SYMBOLS)}
+        for key, p in outcomes.items():
+            expected = before * p
+            error = 4 * np.sqrt(expected / n)
+            assert found.get(key, 0) / n == pytest.approx(expected, abs=error)
 
 
 def test_other_rows_do_not_change_a_draw_and_prefixes_may_differ():
@@ -196,9 +227,7 @@ def test_classes_are_mixed_and_told_apart_by_bayes_rule():
 
 
 def test_files_hold_the_story():
-    story = story_of(
-        GatedRecurrent(SYMBOLS + 2, 8, 1, n_condition=2), class_prior=np.array([0.5, 0.5])
-    )
+    story = with_chain(0.4, n_condition=2, class_prior=np.array([0.5, 0.5]))
     again = unpack(*pack(story))
     x = sequences([0, 1, 2, 2], [1])
     np.testing.assert_array_equal(again.log_prob(x), story.log_prob(x))
@@ -206,6 +235,62 @@ def test_files_hold_the_story():
         Autoregressive(story.network, SYMBOLS + 1)
     with pytest.raises(DataError, match="even"):
         Autoregressive(story.network, SYMBOLS, context=7)
+
+
+# A chain beside the network -------------------------------------------------------------------
+
+
+def test_the_share_of_a_chain_is_the_most_probable_one():
+    rng = np.random.default_rng(0)
+    network, chain = np.log(rng.random((2, 500)))
+    weights = rng.random(500)
+
+    def mean(share):
+        mixed = np.logaddexp(np.log1p(-share) + network, np.log(share) + chain)
+        return np.average(mixed, weights=weights)
+
+    share = share_of_chain(network, chain, weights)
+    assert 0.01 < share < 0.99
+    assert mean(share) > max(mean(share - 1e-3), mean(share + 1e-3))
+    assert share_of_chain(network, network - 1.0) == pytest.approx(0.0, abs=1e-6)
+    assert share_of_chain(network, network + 1.0) == pytest.approx(1.0, abs=1e-6)
+    assert share_of_chain(np.zeros(0), np.zeros(0)) == 0.5
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_at_the_ends_one_of_both_speaks_alone(share):
+    story = with_chain(share)
+    x = sequences([0, 1, 2, 2, SYMBOLS, 0, 1, 1, 2, 0, 1], [1], [])
+    alone = story.beside.chain if share else story_of(GatedRecurrent(SYMBOLS + 2, 16, 2))
+    np.testing.assert_allclose(story.log_prob(x), alone.log_prob(x), atol=1e-6)
+    drawn, expected = (
+        told.sample_codes(1, np.random.default_rng(0), temperature=0.0, max_length=12).steps
+        for told in (story, alone)
+    )
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_a_chain_of_other_symbols_or_ends_is_refused():
+    other = learn_chain(sequences([0, 1, 0]), 2, 1, True, None)
+    endless = learn_chain(sequences([0, 1, 2]), SYMBOLS, 1, False, None)
+    for chain in (other, endless):
+        with pytest.raises(DataError, match="chain"):
+            story_of(GatedRecurrent(SYMBOLS + 2, 8, 1), beside=SpeakingChain(chain, 0.5))
+    with pytest.raises(DataError, match="between 0 and 1"):
+        SpeakingChain(endless, 1.5)
+
+
+def test_a_chain_leaves_masks_and_classes_as_they_are():
+    prior = np.array([0.7, 0.3])
+    told = with_chain(0.3, class_prior=prior, n_condition=2)
+    x = sequences([0, 1, 2, 2], [1], [])
+    np.testing.assert_allclose(told.log_prob(x), np.logaddexp(*told.log_joint(x).T), atol=1e-5)
+    masks = np.array([[False, True, False, False], [False, False, False, True]])
+    drawn = told.sample_codes(5, np.random.default_rng(0), allowed=masks)
+    assert drawn.steps.tolist() == [1] * 5
+    endless = with_chain(0.5, ends=False)
+    lengths = np.array([20, 0, 3])
+    assert endless.sample(lengths, np.random.default_rng(0))[0].lengths.tolist() == [20, 0, 3]
 
 
 # Learning -------------------------------------------------------------------------------------
@@ -245,6 +330,23 @@ def test_a_known_chain_is_learned_from_sequences_of_any_length():
     found = -story.log_prob(fresh).sum() / (n_rest + len(fresh))
     assert found == pytest.approx(expected, abs=0.02)
     assert report.validation[-1] == pytest.approx(expected, abs=0.05)
+
+
+def test_a_chain_is_learned_beside_the_network():
+    x, _ = chain(300, 0)
+    weights = np.random.default_rng(0).integers(1, 3, 300).astype(float)
+    shape, plan = GatedRecurrent(SYMBOLS + 2, 8, 1), Plan(batch_size=16, max_epochs=1)
+    for scale, smoothing in ((1.0, "kneser-ney"), (0.5, "dirichlet")):
+        story, _ = learn(
+            shape, Lessons(x, SYMBOLS, True, weights=scale * weights), plan,
+            context=16, learning_rate=1e-3, chain_order=1,
+        )  # fmt: skip
+        assert story.beside.chain.smoothing == smoothing
+        assert story.beside.share > 0.9  # one pass teaches the network next to nothing
+        expected = learn_chain(x, SYMBOLS, 1, True, scale * weights)
+        np.testing.assert_allclose(
+            story.beside.chain.next_probabilities([0]), expected.next_probabilities([0])
+        )
 
 
 def test_weights_count_sequences_and_none_may_be_held_out():

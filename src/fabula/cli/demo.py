@@ -14,6 +14,7 @@ from fabula.cli._console import note, working
 from fabula.cli._options import Force, Seed, Threads, limited_threads
 from fabula.cli._output import check_output
 from fabula.core.errors import FabulaError, UsageError
+from fabula.core.files import whole_file
 
 __all__ = ["demo"]
 
@@ -26,6 +27,10 @@ def demo(
     table: Annotated[
         str | None,
         Parameter(help="Only write the table of the demo, to this file: something to play with."),
+    ] = None,
+    images: Annotated[
+        str | None,
+        Parameter(help="Only write 1,797 handwritten digits, to this .npz file: for networks."),
     ] = None,
     seed: Seed = 0,
     # A few hundred rows are not worth threads: those of gradient boosting wait for one another
@@ -40,13 +45,11 @@ def demo(
     borders. Pictures, tables, the model and a summary in plain words go to the folder; the summary
     is printed as well. It takes about half a minute.
     """
-    if table is not None:
-        from fabula.cli._demo_table import demo_table
-        from fabula.tables import write_table
-
-        check_output(table, force=force)
-        write_table(demo_table(seed or 0).frame, table, force=force)
-        note(f"Wrote {table}.")
+    if table is not None or images is not None:
+        if table is not None:
+            _write_table(table, seed or 0, force)
+        if images is not None:
+            _write_images(images, force)
         return
     folder = Path(output)
     _check_folder(folder, force)
@@ -62,6 +65,29 @@ def demo(
         shutil.rmtree(part, ignore_errors=True)
     print(text)
     note(f"\nWrote {len(list(folder.iterdir()))} files to {folder}{os.sep}: begin with summary.md.")
+
+
+def _write_table(table: str, seed: int, force: bool) -> None:
+    from fabula.cli._demo_table import demo_table
+    from fabula.tables import write_table
+
+    check_output(table, force=force)
+    write_table(demo_table(seed).frame, table, force=force)
+    note(f"Wrote {table}.")
+
+
+def _write_images(images: str, force: bool) -> None:
+    """Digits of 43 people, 8 × 8 pixels of 17 shades (Alpaydin and Kaynak 1998, scikit-learn)."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    if not images.lower().endswith(".npz"):
+        raise UsageError(f"Images are written as arrays: expected a name in .npz, not {images}.")
+    check_output(images, force=force)
+    digits = load_digits()
+    with whole_file(Path(images), force=force) as stream:
+        np.savez_compressed(stream, images=digits.images.astype(np.uint8), labels=digits.target)
+    note(f"Wrote {images}.")
 
 
 def _check_folder(folder: Path, force: bool) -> None:

@@ -44,7 +44,11 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
         Symbols that are read at once, an even number. Of longer sequences, at least half as many
         before a symbol tell it.
     dropout : float
-        Share of the signals that are left out while learning: more for few data.
+        Share of the signals, and of the weights between states of a recurrent network, that are
+        left out while learning: more for few data.
+    chain_order : int, optional
+        Order of a `MarkovChain` that speaks beside the network. Its share in every probability is
+        learned from what is held out; it is one half where nothing is.
     ends : bool or "auto"
         Whether sequences begin and end, as names do; a running text does not. "auto": unless the
         data are one single text.
@@ -105,6 +109,7 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
         *,
         context: int = 128,
         dropout: float = 0.1,
+        chain_order: int | None = None,
         ends: Any = "auto",
         alphabet: Any = None,
         max_epochs: int = 30,
@@ -123,6 +128,7 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
         self.depth = depth
         self.context = context
         self.dropout = dropout
+        self.chain_order = chain_order
         self.ends = ends
         self.alphabet = alphabet
         self.max_epochs = max_epochs
@@ -231,6 +237,7 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
             learning_rate=float(self.learning_rate),
             validation_share=self.validation,
             class_prior=prior,
+            chain_order=self.chain_order,
             on_progress=self._on_progress,
             checkpoint=None if self.checkpoint is None else Path(os.fspath(self.checkpoint)),
         )
@@ -240,7 +247,7 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
 
     @property
     def n_parameters(self) -> int:
-        """Weights of the network."""
+        """Weights of the network, and n-grams of a chain that speaks beside it."""
         return int(self.story_.n_parameters)
 
     def _check_parameters(self) -> tuple[int, int]:
@@ -257,6 +264,8 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
         if whole_number("context", self.context, 2) % 2:
             raise UsageError(f"context must be an even number, not {self.context}.")
         check_range("dropout", self.dropout, 0.0, 0.9)
+        if self.chain_order is not None:
+            whole_number("chain_order", self.chain_order, 0)
         self._check_ends()
         self._check_alphabet()
         check_training(self)

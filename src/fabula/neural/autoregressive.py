@@ -7,7 +7,7 @@ sequences: it goes in where a sequence begins, and comes out where it ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -23,6 +23,7 @@ from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Block, Sequences
 from fabula.core.errors import CannotAnswerError, DataError
 from fabula.neural.networks import Network
+from fabula.neural.symbol_chain import SpeakingChain
 from fabula.neural.symbol_draws import Draws, Rule
 from fabula.neural.symbol_windows import Windows, log_shares
 from fabula.persistence.registry import storable
@@ -54,6 +55,8 @@ class Autoregressive:
         Probability that a step is a symbol that was never seen.
     class_prior : (K,) array, optional
         How frequent the classes are, where the condition is a class: a row with a one in its place.
+    beside : SpeakingChain, optional
+        A Markov chain of the same symbols that has a share in each probability.
 
     Notes
     -----
@@ -66,6 +69,7 @@ class Autoregressive:
     context: int = 128
     new_symbol: float = 1e-6
     class_prior: FloatArray | None = None
+    beside: SpeakingChain | None = field(default=None, metadata={"added_in": "0.3.0"})
 
     def __post_init__(self) -> None:
         if self.context < 2 or self.context % 2:
@@ -76,6 +80,10 @@ class Autoregressive:
             raise DataError("new_symbol must be a probability between 0 and 1.")
         if self.class_prior is not None and len(self.class_prior) != self.n_condition:
             raise DataError("The network is told another number of classes than there are.")
+        if self.beside is not None and (
+            self.beside.chain.n_symbols != self.n_symbols or self.beside.chain.ends != self.ends
+        ):
+            raise DataError("The chain is one of other symbols, or of other ends, than the story.")
 
     @cached_property
     def module(self) -> Any:
@@ -94,8 +102,9 @@ class Autoregressive:
 
     @property
     def n_parameters(self) -> int:
-        """Weights of the network."""
-        return int(sum(array.size for array in self.network.weights.values()))
+        """Weights of the network, and of a chain its n-grams and its share."""
+        own = int(sum(array.size for array in self.network.weights.values()))
+        return own if self.beside is None else own + self.beside.chain.n_parameters + 1
 
     # Density ------------------------------------------------------------------------------------
 
@@ -171,7 +180,8 @@ class Autoregressive:
             found[part.places] = np.asarray(scores, dtype=np.float64)[part.counted]
         known = windows.targets != self.n_symbols
         found = np.where(known, found + np.log1p(-self.new_symbol), np.log(self.new_symbol))
-        return windows.apart(found)
+        steps, ends = windows.apart(found)
+        return (steps, ends) if self.beside is None else self.beside.mixed_scores(x, steps, ends)
 
     # What comes next ----------------------------------------------------------------------------
 
@@ -203,7 +213,7 @@ class Autoregressive:
             out[-1] = shares[-1]
         out *= (1.0 - self.new_symbol) / out.sum()
         out[self.n_symbols] = self.new_symbol
-        return out
+        return out if self.beside is None else self.beside.mixed_next(given, out)
 
     def class_posterior(self, codes: NDArray[np.int64]) -> FloatArray:
         """Probability of each class (K,), of a sequence that begins with these codes."""
@@ -275,7 +285,7 @@ class Autoregressive:
         if condition is not None:
             told = np.broadcast_to(np.asarray(condition, np.float32), (n, self.n_condition))
         seed = int(rng.integers(2**32))
-        draws = Draws(self.module, self.n_symbols, self.ends, self.context, rule)
+        draws = Draws(self.module, self.n_symbols, self.ends, self.context, rule, self.beside)
         lengths = np.broadcast_to(np.asarray(max_length), (n,))
         return _stacked(draws.go_on(begun, lengths, told, seed))
 

@@ -18,8 +18,10 @@ from fabula.core.blocks import Sequences
 from fabula.neural.autoregressive import Autoregressive
 from fabula.neural.descent import Descent
 from fabula.neural.networks import Network, join, skeleton, split
+from fabula.neural.symbol_chain import SpeakingChain, learn_chain, share_of_chain
 from fabula.neural.symbol_windows import boundary_of, log_shares
 from fabula.neural.training import Plan, TrainingReport, train
+from fabula.structures.markov_chain import MarkovChain
 
 __all__ = ["Lessons", "learn"]
 
@@ -89,10 +91,15 @@ def learn(
     averaging: float = 0.999,
     validation_share: float = 0.05,
     class_prior: FloatArray | None = None,
+    chain_order: int | None = None,
     on_progress: Callable[[float, float, float], None] | None = None,
     checkpoint: Path | None = None,
 ) -> tuple[Autoregressive, TrainingReport]:
-    """The story of a network of this shape, and how learning went."""
+    """The story of a network of this shape, and how learning went.
+
+    With a ``chain_order``, a Markov chain speaks beside it: its share is the one under which what
+    was held out is most probable, after it learned from the rest; then it learns from everything.
+    """
     taught, judged = lessons.parted(validation_share, np.random.default_rng(plan.seed))
     data = _rows(taught, context, context, 2 * context)
     validation = None
@@ -126,7 +133,28 @@ def learn(
     story = Autoregressive(
         network, lessons.n_symbols, lessons.ends, context, new_symbol, class_prior
     )
-    return story, report
+    if chain_order is None:
+        return story, report
+    share = share_of_chain(*_two_tellings(story, _chain(taught, chain_order), judged))
+    return replace(story, beside=SpeakingChain(_chain(lessons, chain_order), share)), report
+
+
+def _chain(lessons: Lessons, order: int) -> MarkovChain:
+    return learn_chain(lessons.x, lessons.n_symbols, order, lessons.ends, lessons.weights)
+
+
+def _two_tellings(
+    story: Autoregressive, chain: MarkovChain, judged: Lessons | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Log probabilities of what is held out, by network and chain, and how much each counts."""
+    if judged is None:
+        return np.zeros(0), np.zeros(0), np.zeros(0)
+    x = judged.x
+    own = np.concatenate(story.symbol_scores(x, judged.condition))
+    others = np.concatenate(chain.symbol_scores(x))
+    weights = np.ones(len(x)) if judged.weights is None else judged.weights
+    ends = weights if judged.ends else np.zeros(len(x))
+    return own, others, np.concatenate([np.repeat(weights, x.lengths), ends])
 
 
 class _Reading:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabula.core.errors import DataError
+from fabula.neural.symbol_chain import SpeakingChain
 from fabula.neural.symbol_windows import boundary_of, log_shares, window_start
 
 __all__ = ["Draws", "Rule"]
@@ -43,13 +44,17 @@ class Rule:
 
 @dataclass(frozen=True)
 class Draws:
-    """A network, what it reads, and the rule by which symbols are drawn from what it tells."""
+    """A network, what it reads, and the rule by which symbols are drawn from what it tells.
+
+    A chain may speak beside it.
+    """
 
     module: Any
     n_symbols: int
     ends: bool
     context: int
     rule: Rule
+    beside: SpeakingChain | None = None
 
     def go_on(
         self,
@@ -123,7 +128,7 @@ class Draws:
             "top_p": np.float32(rule.top_p),
         }
         drawn: Any
-        if callable(rule.allowed):
+        if callable(rule.allowed) or self.beside is not None:
             drawn, stuck = self._run_asking(window, keys, told, rows, settings)
         else:
             drawn, stuck = _run_window(
@@ -156,11 +161,10 @@ class Draws:
         rows: list[Codes],
         settings: dict[str, Any],
     ) -> tuple[Any, Any]:
-        """The same, where what is allowed has to be asked for at each step."""
+        """The same, where a function or a chain has to be asked at each step."""
         n, context = window["inputs"].shape
-        allowed = self.rule.allowed
-        assert callable(allowed)
         kept = self.module.begin(n, context)
+        walk = None if self.beside is None else self.beside.walk(rows, n)
         so_far = list(rows)
         drawn = np.full((n, context), -1)
         done, stuck = np.arange(n) >= len(rows), np.zeros(n, dtype=bool)
@@ -171,9 +175,8 @@ class Draws:
             live = ~done & (t + 1 >= window["given"]) & (t < window["limits"])
             if done.all() or not (live | forced).any():
                 break
-            masks = np.ones((n, self.n_symbols + 1), dtype=bool)
-            for i in np.flatnonzero(live):
-                masks[i] = allowed(so_far[i])
+            masks = self._masks_now(window["starts"] + t, live, so_far)
+            beside = None if walk is None else (np.float32(walk.share), walk.shares(live))
             kept, chosen, none_is_possible = _one_step(
                 self.module,
                 kept,
@@ -183,9 +186,10 @@ class Draws:
                 keys,
                 window["starts"] + t,
                 settings,
-                _columns(masks),
+                masks,
                 self.n_symbols,
                 self.ends,
+                beside,
             )
             last, nothing = np.array(chosen), np.array(none_is_possible)
             stuck |= live & nothing
@@ -196,7 +200,22 @@ class Draws:
             done |= live & (t + 1 >= window["limits"])
             for i in np.flatnonzero(live & ~done):
                 so_far[i] = np.append(so_far[i], last[i])
+                if walk is not None:
+                    walk.go_on(i, last[i])
         return drawn, stuck
+
+    def _masks_now(
+        self, places: NDArray[np.int32], live: NDArray[np.bool_], so_far: list[Codes]
+    ) -> NDArray[np.bool_]:
+        """What is allowed (n, C + 2) at places of sequences."""
+        allowed = self.rule.allowed
+        if not callable(allowed):
+            masks = _masks(allowed, self.n_symbols)
+            return masks[np.minimum(places, len(masks) - 1)]
+        asked = np.ones((len(live), self.n_symbols + 1), dtype=bool)
+        for i in np.flatnonzero(live):
+            asked[i] = allowed(so_far[i])
+        return _columns(asked)
 
 
 @eqx.filter_jit
@@ -256,10 +275,15 @@ def _step(
     masks: Any,
     n_symbols: int,
     ends: bool,
+    beside: Any = None,
 ) -> tuple[Any, jax.Array, jax.Array]:
     """What is kept after one more symbol; the next one, and whether nothing was possible."""
     kept, scores = module.advance(kept, t, entering, told)
-    logs = jnp.where(masks, log_shares(scores, n_symbols, ends), -jnp.inf)
+    logs = log_shares(scores, n_symbols, ends)
+    if beside is not None:
+        share, others = beside
+        logs = jnp.log((1.0 - share) * jnp.exp(logs) + share * others)
+    logs = jnp.where(masks, logs, -jnp.inf)
     nothing = ~jnp.isfinite(logs).any(axis=-1)
     keys = jax.vmap(jax.random.fold_in)(keys, places)
     return kept, _choose(logs, keys, settings), nothing

@@ -237,27 +237,33 @@ class Variational(RowStory):
 
     # Draws -------------------------------------------------------------------------------------
 
-    def sample(self, n: int, rng: np.random.Generator) -> tuple[Rows, Members]:
-        """``n`` rows, and the class (or component of the prior) of each."""
+    def sample(
+        self, n: int, rng: np.random.Generator, labels: Members | None = None
+    ) -> tuple[Rows, Members]:
+        """``n`` rows, and the class (or component of the prior) of each; of ``labels``, if told."""
         if self.given or self.told_columns:
-            rows, members, _ = self.sample_given(n, {}, rng)
+            rows, members, _ = self.sample_given(n, {}, rng, labels)
             return rows, members
-        return draws.sample(self, n, rng)
+        return draws.sample(self, n, rng, labels)
 
     def sample_given(
-        self, n: int, condition: Mapping[int, float | Region], rng: np.random.Generator
+        self,
+        n: int,
+        condition: Mapping[int, float | Region],
+        rng: np.random.Generator,
+        labels: Members | None = None,
     ) -> tuple[Rows, Members, float]:
         """Rows that meet a condition on columns, their classes, and how many rows they are worth.
 
         Values are met by weighted draws of the latents, regions by leaving out draws that miss
-        them.
+        them; ``labels`` (n,) are classes to draw rows of.
 
         Raises
         ------
         DataError
-            Hardly any draw meets the regions.
+            Hardly any draw meets the regions, or is of a class.
         """
-        return draws.sample_given(self, n, condition, rng)
+        return draws.sample_given(self, n, condition, rng, labels)
 
     def complete(self, x: Rows, rng: np.random.Generator | None = None, told: Any = None) -> Rows:
         """Rows with missing cells filled: posterior means (levels: most probable), or one draw."""

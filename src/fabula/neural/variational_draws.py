@@ -37,9 +37,11 @@ DRAWS_FOR_CONDITION = 4096
 _MOST_TRIES = 400
 
 
-def sample(story: Variational, n: int, rng: np.random.Generator) -> tuple[Rows, Members]:
-    """``n`` rows, and the class (or component of the prior) of each."""
-    latents, members = _draw_prior(story, n, rng)
+def sample(
+    story: Variational, n: int, rng: np.random.Generator, labels: Members | None = None
+) -> tuple[Rows, Members]:
+    """``n`` rows, and the class (or component of the prior) of each; of some classes, if told."""
+    latents, members = _draw_prior(story, n, rng, labels)
     whole = np.full((n, story.form_columns), np.nan)
     return _draw_rows(story, latents, members, whole, rng)[:, list(story.columns)], members
 
@@ -49,36 +51,59 @@ def sample_given(
     n: int,
     condition: Mapping[int, float | Region],
     rng: np.random.Generator,
+    labels: Members | None = None,
 ) -> tuple[Rows, Members, float]:
     """Rows that meet a condition on columns, their classes, and how many rows they are worth.
+
+    With ``labels`` (n,), rows are of these classes.
 
     Raises
     ------
     DataError
-        Hardly any draw meets the regions.
+        Hardly any draw meets the regions, or is of a class.
     """
+    if labels is None:
+        return _sample_given(story, n, condition, rng)
+    rows, worth = np.empty((n, story.n_columns)), 0.0
+    for label in np.unique(labels):
+        mine = labels == label
+        found, _, effective = _sample_given(story, int(mine.sum()), condition, rng, int(label))
+        rows[mine] = found
+        worth += effective
+    return rows, labels, worth
+
+
+def _sample_given(
+    story: Variational,
+    n: int,
+    condition: Mapping[int, float | Region],
+    rng: np.random.Generator,
+    label: int | None = None,
+) -> tuple[Rows, Members, float]:
     values = {j: v for j, v in condition.items() if isinstance(v, int | float)}
     regions = {j: v for j, v in condition.items() if not isinstance(v, int | float)}
     whole = story.whole(story.row_of(values))
     story.check_told(whole)
-    if not np.isnan(whole).all():
+    known = not np.isnan(whole).all()
+    effective = float(n)
+    if known:
         particles = story.particles(whole, max(DRAWS_FOR_CONDITION, n), True, rng)
-        weights = shares_of(particles.log_weights)[0]
+        weights = _weights_of(particles, label)
         effective = float(1.0 / np.square(weights).sum())
     found: list[FloatArray] = []
     kept: list[Any] = []
     have = 0
     for _ in range(_MOST_TRIES):
         ask = max(n - have, min(n, 1000))
-        if np.isnan(whole).all():
-            latents, members = _draw_prior(story, ask, rng)
-            effective = float(n)
-        else:
+        if known:
             chosen = rng.choice(len(weights), size=ask, p=weights)
             latents = np.asarray(particles.latents)[0, chosen]
             members = np.asarray(particles.classes)[0, chosen].astype(np.intp)
             if not story.n_labels:
                 members = np.asarray(story.components(latents)).argmax(axis=-1)
+        else:
+            labels = None if label is None else np.full(ask, label, dtype=np.intp)
+            latents, members = _draw_prior(story, ask, rng, labels)
         rows = _draw_rows(story, latents, members, np.repeat(whole, ask, axis=0), rng)
         rows = rows[:, list(story.columns)]
         good = np.ones(ask, dtype=bool)
@@ -93,6 +118,20 @@ def sample_given(
         f"Of the model's draws, {have} in {_MOST_TRIES} rounds meet the condition, not {n}: it "
         "is too improbable to be drawn. Give wider intervals, or fewer."
     )
+
+
+def _weights_of(particles: Any, label: int | None) -> FloatArray:
+    """Weights (K,) of the draws for one row; of those of a class, where one is told."""
+    weights = shares_of(particles.log_weights)[0]
+    if label is None:
+        return weights
+    weights = np.where(np.asarray(particles.classes)[0] == label, weights, 0.0)
+    if not weights.sum() > 0:
+        raise DataError(
+            f"None of {len(weights)} draws that meet the given values is of the class in question: "
+            "with these values it is too improbable to be drawn."
+        )
+    return np.asarray(weights / weights.sum())
 
 
 def complete(story: Variational, x: Rows, rng: np.random.Generator | None = None) -> Rows:
@@ -126,16 +165,20 @@ def complete(story: Variational, x: Rows, rng: np.random.Generator | None = None
     return out[:, list(story.columns)]
 
 
-def _draw_prior(story: Variational, n: int, rng: np.random.Generator) -> tuple[FloatArray, Members]:
+def _draw_prior(
+    story: Variational, n: int, rng: np.random.Generator, labels: Members | None = None
+) -> tuple[FloatArray, Members]:
     """Latents (n, Z), and classes, or components where there are none."""
     if story.deeper is not None:
-        return story.deeper.sample(n, rng)
+        return story.deeper.sample(n, rng, labels)
     log_weights, means, log_widths = (
         np.asarray(a, dtype=np.float64) for a in prior_components(story.module)
     )
     shares = np.exp(log_weights)
     chosen = rng.choice(len(shares), size=n, p=shares / shares.sum())
     latents = means[chosen] + np.exp(log_widths[chosen]) * rng.standard_normal((n, means.shape[1]))
+    if labels is not None:
+        return latents, labels
     if story.n_labels:
         shares = np.exp(story.log_weights)
         chosen = rng.choice(len(shares), size=n, p=shares / shares.sum())

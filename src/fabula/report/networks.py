@@ -28,6 +28,12 @@ def describe_network(model: Any) -> list[str]:
         )
         widths = " - ".join(str(width) for width in shape.widths) or "none"
         lines.append(f"{plural(shape.n_latent, 'latent')} with the prior {prior}; layers {widths}")
+    beside = getattr(model.story_, "beside", None)
+    if beside is not None:
+        lines.append(
+            f"a Markov chain of order {beside.chain.order} speaks beside it, with a share of "
+            f"{beside.share:.0%}"
+        )
     kept = f", kept after {report.best_step:,}" if report.best_step != report.n_steps else ""
     lines.append(
         f"trained for {plural(report.n_steps, 'step')}{kept}, {number(report.seconds, 3)} s: "

@@ -290,23 +290,27 @@ class MarkovChain:
 
     # What comes next ----------------------------------------------------------------------------
 
-    def context_of(self, codes: NDArray[np.int64] | Sequence[int]) -> int:
-        """The node of the tree for what a sequence that begins with these codes goes on from."""
+    def context_of(self, codes: NDArray[np.int64] | Sequence[int], node: int | None = None) -> int:
+        """The node of the tree that a sequence goes on from after these codes.
+
+        They stand at its beginning, or after what led to ``node``.
+        """
         from fabula.kernels.ngrams import follow
 
-        tree = self.tree
+        tree, start = self.tree, self._first if node is None else node
         array = np.ascontiguousarray(codes, dtype=np.int64)
-        return int(
-            follow(self._first, array, tree.nexts, tree.child_starts, tree.symbols, tree.suffixes)
-        )
+        return int(follow(start, array, tree.nexts, tree.child_starts, tree.symbols, tree.suffixes))
 
     def next_probabilities(self, codes: NDArray[np.int64] | Sequence[int]) -> FloatArray:
         """Probabilities (V,) after some codes: of the symbols, one never seen, and the end."""
+        return self.next_after(self.context_of(codes))
+
+    def next_after(self, node: int) -> FloatArray:
+        """The same (V,), after what leads to a node of the tree."""
         from fabula.kernels.ngrams import next_probabilities
 
         tree, out = self.tree, np.empty(self.tree.n_outcomes)
         shares = self.shares
-        node = self.context_of(codes)
         next_probabilities(
             node, tree.child_starts, tree.symbols, tree.suffixes, shares.shares, shares.left, out
         )

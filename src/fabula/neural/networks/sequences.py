@@ -61,12 +61,12 @@ class _Reader(eqx.Module):
             told = None if condition is None else condition[None]
             return self(codes[None], told, None if fresh is None else fresh[None], key)[0]
         h = self._enter(codes, condition)
-        keys = [None] * (len(self.layers) + 1)
+        keys = [None] * (2 * len(self.layers) + 1)
         if key is not None:
-            keys = list(jax.random.split(key, len(self.layers) + 1))
+            keys = list(jax.random.split(key, len(keys)))
         h = self._drop(h, keys[0])
-        for layer, mine in zip(self.layers, keys[1:], strict=True):
-            h = h + self._drop(layer(h, fresh), mine)
+        for layer, inside, mine in zip(self.layers, keys[1::2], keys[2::2], strict=True):
+            h = h + self._drop(layer(h, fresh, inside), mine)
         return self._leave(h)
 
     def begin(self, n: int, length: int) -> tuple[Any, ...]:
@@ -118,7 +118,9 @@ class _Attention(eqx.Module):
         self.narrow = nn.Linear(4 * width, width, key=key)
         self.n_heads = n_heads
 
-    def __call__(self, x: jax.Array, fresh: jax.Array | None) -> jax.Array:
+    def __call__(
+        self, x: jax.Array, fresh: jax.Array | None, key: jax.Array | None = None
+    ) -> jax.Array:
         """What the layer adds to each place of (n, T, width)."""
         n, length = x.shape[:2]
         q, k, v = self._look(x, jnp.arange(length))
@@ -195,13 +197,21 @@ class _Gated(eqx.Module):
     """One layer of gated recurrent units (Cho et al. 2014)."""
 
     cell: nn.GRUCell
+    dropout: nn.Dropout
 
-    def __call__(self, x: jax.Array, fresh: jax.Array | None) -> jax.Array:
-        """What is remembered at each place of (n, T, width)."""
+    def __call__(
+        self, x: jax.Array, fresh: jax.Array | None, key: jax.Array | None = None
+    ) -> jax.Array:
+        """What is remembered at each place of (n, T, width).
+
+        A key means that weights between the states are left out, the same at all places (Merity et
+        al. 2018): to leave out the states themselves would make the network forget.
+        """
         cell: Any = self.cell
         entering = jnp.swapaxes(x @ cell.weight_ih.T + cell.bias, 0, 1)
         keep = None if fresh is None else 1.0 - fresh.T[..., None].astype(x.dtype)
-        remembered = gated_scan(entering, keep, cell.weight_hh.T, cell.bias_n)
+        weight = self.dropout(cell.weight_hh.T, key=key, inference=key is None)
+        remembered = gated_scan(entering, keep, weight, cell.bias_n)
         return jnp.swapaxes(remembered, 0, 1)
 
     def begin(self, n: int, length: int) -> jax.Array:
@@ -241,7 +251,11 @@ class GatedRecurrent:
 
     def build(self, key: jax.Array) -> Any:
         """The network: ``network(codes (T,), condition) -> (T, n_symbols)`` scores of what next."""
-        return _reader(self, lambda k: _Gated(nn.GRUCell(self.width, self.width, key=k)), key)
+
+        def layer(key: jax.Array) -> _Gated:
+            return _Gated(nn.GRUCell(self.width, self.width, key=key), nn.Dropout(self.dropout))
+
+        return _reader(self, layer, key)
 
 
 def _reader(architecture: Any, layer: Callable[[jax.Array], Any], key: jax.Array) -> Any:
