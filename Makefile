@@ -14,6 +14,10 @@ VENV ?= .venv
 WORKERS ?= 2
 SLOW ?=
 
+# Tests compile many small networks that run for a moment: half of their time is the compiler's.
+QUICK_COMPILER := --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true \
+	--xla_cpu_use_fusion_emitters=false
+
 BIN := $(VENV)/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
@@ -23,7 +27,7 @@ demo: $(VENV)/.installed
 	$(BIN)/fabula demo -o fabula-demo --force
 
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n $(WORKERS) $(if $(SLOW),,-m "not slow")
+	XLA_FLAGS="$(QUICK_COMPILER)" $(BIN)/python -m pytest -n $(WORKERS) $(if $(SLOW),,-m "not slow")
 
 lint: $(VENV)/.installed-test
 	$(BIN)/ruff check .

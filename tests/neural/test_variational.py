@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -19,6 +20,7 @@ from fabula.neural.networks import Network
 from fabula.neural.number_columns import NumberColumn
 from fabula.neural.table_form import LevelColumn, TableForm
 from fabula.neural.variational import Variational
+from fabula.neural.variational_draws import _weights_of
 from fabula.persistence.codec import pack, unpack
 
 LOADINGS = np.array([[1.0, 0.3], [-0.5, 1.2], [0.8, 0.8], [0.0, -1.0]])
@@ -200,3 +202,13 @@ def test_columns_that_are_given_have_no_density_and_must_be_said():
     assert np.all(rows[:, 1] == 2.0)
     with pytest.raises(DataError, match="given"):
         story.sample(3, np.random.default_rng(0))
+
+
+def test_draws_of_a_class_are_weighed_among_themselves():
+    weights = np.log([[0.4, 0.1, 0.5]])
+    particles = SimpleNamespace(log_weights=weights, classes=np.array([[0, 1, 0]]))
+    np.testing.assert_allclose(_weights_of(particles, None), [0.4, 0.1, 0.5])
+    np.testing.assert_allclose(_weights_of(particles, 0), [4 / 9, 0.0, 5 / 9])
+    np.testing.assert_allclose(_weights_of(particles, 1), [0.0, 1.0, 0.0])
+    with pytest.raises(DataError, match="too improbable"):
+        _weights_of(particles, 2)

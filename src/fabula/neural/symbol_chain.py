@@ -58,7 +58,7 @@ class SpeakingChain:
     def _mixed(self, network: FloatArray, chain: FloatArray) -> FloatArray:
         with np.errstate(divide="ignore"):
             weights = np.log1p(-self.share), np.log(self.share)
-        return np.logaddexp(weights[0] + network, weights[1] + chain)
+        return np.asarray(np.logaddexp(weights[0] + network, weights[1] + chain))
 
     def mixed_next(self, codes: Codes, shares: FloatArray) -> FloatArray:
         """Probabilities (V,) of what follows some codes, of those that the network gives."""

@@ -201,7 +201,7 @@ class Draws:
             for i in np.flatnonzero(live & ~done):
                 so_far[i] = np.append(so_far[i], last[i])
                 if walk is not None:
-                    walk.go_on(i, last[i])
+                    walk.go_on(int(i), int(last[i]))
         return drawn, stuck
 
     def _masks_now(

@@ -437,10 +437,10 @@ def _n_rows(data: Any) -> int:
     return int(jax.tree.leaves(data)[0].shape[0])
 
 
-@jax.jit
-def _all_finite(state: State) -> jax.Array:
-    numbers = [a for a in jax.tree.leaves(state) if jnp.issubdtype(a.dtype, jnp.inexact)]
-    return jnp.all(jnp.stack([jnp.isfinite(a).all() for a in numbers]))
+def _all_finite(state: State) -> bool:
+    # By numpy: to compile this for each network would take longer than all the looks together.
+    leaves = map(np.asarray, jax.tree.leaves(state))
+    return all(np.isfinite(a).all() for a in leaves if np.issubdtype(a.dtype, np.inexact))
 
 
 def _say_that_it_diverged(progress: Progress) -> None:

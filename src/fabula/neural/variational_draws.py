@@ -124,7 +124,7 @@ def _weights_of(particles: Any, label: int | None) -> FloatArray:
     """Weights (K,) of the draws for one row; of those of a class, where one is told."""
     weights = shares_of(particles.log_weights)[0]
     if label is None:
-        return weights
+        return np.asarray(weights)
     weights = np.where(np.asarray(particles.classes)[0] == label, weights, 0.0)
     if not weights.sum() > 0:
         raise DataError(
