@@ -255,6 +255,7 @@ def test_the_share_of_a_chain_is_the_most_probable_one():
     assert share_of_chain(network, network - 1.0) == pytest.approx(0.0, abs=1e-6)
     assert share_of_chain(network, network + 1.0) == pytest.approx(1.0, abs=1e-6)
     assert share_of_chain(np.zeros(0), np.zeros(0)) == 0.5
+    assert share_of_chain(network, chain, np.zeros(500)) == 0.5
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

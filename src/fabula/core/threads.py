@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from itertools import chain, islice
 from typing import Any, TypeVar
 
 from fabula.core.errors import UsageError
@@ -77,10 +78,16 @@ def ordered_map(
     if threads == 1:
         yield from map(function, items)
         return
+    items = iter(items)
+    begun = deque(islice(items, 2))
+    if len(begun) == 1:
+        # To start a thread takes longer than the work on a small table.
+        yield function(begun.pop())
+        return
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future[_Result]] = deque()
         try:
-            for item in items:
+            for item in chain(_taken(begun), items):
                 waiting.append(pool.submit(function, item))
                 if len(waiting) > 2 * threads:
                     yield waiting.popleft().result()
@@ -89,3 +96,9 @@ def ordered_map(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _taken(items: deque[_Item]) -> Iterator[_Item]:
+    """What is taken is no longer held."""
+    while items:
+        yield items.popleft()

@@ -71,17 +71,12 @@ class SpeakingChain:
 
 
 class Walk:
-    """What a chain says of sequences while they grow."""
+    """What a chain says of sequences while they grow, and the ``share`` it has."""
 
     def __init__(self, beside: SpeakingChain, rows: Sequence[Codes], n: int):
-        self._chain, self._share = beside.chain, beside.share
+        self._chain, self.share = beside.chain, beside.share
         self._nodes = [self._chain.context_of(row) for row in rows]
         self._shares = np.zeros((n, self._chain.n_symbols + 2), dtype=np.float32)
-
-    @property
-    def share(self) -> float:
-        """How much it counts."""
-        return self._share
 
     def shares(self, live: NDArray[np.bool_]) -> NDArray[np.float32]:
         """Probabilities (n, C + 2) of what follows; in rows that are not live, of anything."""
@@ -111,9 +106,9 @@ def share_of_chain(
 
     By EM, which climbs to the one maximum there is. One half, where nothing was held out.
     """
-    if not len(network):
-        return _UNLEARNED_SHARE
     counts = np.ones(len(network)) if weights is None else weights
+    if not counts.sum() > 0:
+        return _UNLEARNED_SHARE
     share, ratio = _UNLEARNED_SHARE, np.clip(network - chain, -700.0, 700.0)
     for _ in range(_STEPS_OF_SHARE):
         odds = (1.0 - share) * np.exp(ratio)
