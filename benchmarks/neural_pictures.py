@@ -6,7 +6,7 @@ training images; the distance is that of normals with the means and covariances 
 it is the floor. NEURAL_SECONDS (300) is the time of each network; PICTURES names a folder for the
 grids (by default none are written); NEURAL=gan,vae limits the run. With DIGITS=1, or without a
 folder of data, the digits are those of 8 x 8 pixels that scikit-learn brings, and the networks have
-15 seconds each.
+13 seconds each.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def run() -> None:
     real_images = test[0][:N_DRAWS]
     real = features(real_images)
     some = np.random.default_rng(0).permutation(train[0])[:N_DRAWS]
-    seconds = float(os.environ.get("NEURAL_SECONDS", "15" if small else "300"))
+    seconds = float(os.environ.get("NEURAL_SECONDS", "13" if small else "300"))
     rows: list[list[object]] = [
         ["training images", "", "", f"{frechet_distance(features(some), real):.1f}"],
         ["pixels shuffled among images", "", "", _far(features, some, real)],
