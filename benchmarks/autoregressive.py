@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import print_table
+from benchmarks.timing import is_asked, print_table
 from fabula.estimators.autoregressive_model import AutoregressiveModel
 from fabula.estimators.markov_chain import MarkovChain
 
@@ -38,13 +38,12 @@ def run() -> None:
     if not folder:
         print("skipped: set FABULA_DATA to the folder that holds shakespeare/ and names/")
         return
-    wanted = [word for word in os.environ.get("NEURAL", "").split(",") if word]
-    chosen = [name for name in NETWORKS if not wanted or any(word in name for word in wanted)]
+    chosen = [name for name in NETWORKS if is_asked(name)]
     if chosen:
         text = (Path(folder) / "shakespeare" / "input.txt").read_text()
         cut = int(0.9 * len(text))
         _bits(text[:cut], text[cut:], chosen)
-    if not wanted or "names" in wanted:
+    if is_asked("names"):
         _names((Path(folder) / "names" / "names.txt").read_text().split())
 
 

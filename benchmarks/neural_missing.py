@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import fabula
-from benchmarks.timing import print_table
+from benchmarks.timing import is_asked, print_table
 
 SHARES = (0.2, 0.5)
 MOST_COMPONENTS = 12
@@ -26,9 +26,8 @@ MOST_COMPONENTS = 12
 def run() -> None:
     """Three tables of numbers."""
     warnings.simplefilter("ignore")
-    wanted = [word for word in os.environ.get("NEURAL", "").split(",") if word]
     for name, table in _tables().items():
-        if wanted and not any(word in name for word in wanted):
+        if not is_asked(name):
             continue
         for share in SHARES:
             print(f"{name}, {share:.0%} of the cells missing\n")

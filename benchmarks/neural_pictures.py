@@ -21,7 +21,7 @@ import numpy as np
 
 import fabula
 from benchmarks.neural_images import autoencoder, read
-from benchmarks.timing import print_table
+from benchmarks.timing import is_asked, print_table
 
 N_DRAWS = 5000
 
@@ -29,15 +29,12 @@ N_DRAWS = 5000
 def run() -> None:
     """Each network once."""
     warnings.simplefilter("ignore")
-    folder = os.environ.get("FABULA_DATA")
-    small = not folder or "DIGITS" in os.environ
+    folder = None if "DIGITS" in os.environ else os.environ.get("FABULA_DATA")
+    small = not folder
     train, test = (
         _bundled()
-        if small
-        else (
-            read(Path(str(folder)) / "mnist/train.npz"),
-            read(Path(str(folder)) / "mnist/test.npz"),
-        )
+        if not folder
+        else (read(Path(folder) / "mnist" / name) for name in ("train.npz", "test.npz"))
     )
     features, error = _learned_features(train, test)
     print(f"{train[0].shape} images; the classifier errs on {error:.1%} of the test images.\n")
@@ -49,9 +46,8 @@ def run() -> None:
         ["training images", "", "", f"{frechet_distance(features(some), real):.1f}"],
         ["pixels shuffled among images", "", "", _far(features, some, real)],
     ]
-    wanted = [word for word in os.environ.get("NEURAL", "").split(",") if word]
     for name, make in _makers(seconds, small).items():
-        if wanted and name not in wanted:
+        if not is_asked(name):
             continue
         model = make()
         began = time.perf_counter()

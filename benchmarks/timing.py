@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable
 
-__all__ = ["print_table", "race"]
+__all__ = ["is_asked", "print_table", "race"]
 
 
 def race(contenders: dict[str, Callable[[], object]], rounds: int = 2) -> dict[str, float]:
@@ -27,3 +28,9 @@ def print_table(header: list[str], rows: list[list[object]]) -> None:
     print("|" + "---|" * len(header))
     for row in rows:
         print("| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in row) + " |")
+
+
+def is_asked(name: str) -> bool:
+    """Whether NEURAL, words with commas between, has one that the name holds, or is not set."""
+    words = [word for word in os.environ.get("NEURAL", "").split(",") if word]
+    return not words or any(word in name for word in words)

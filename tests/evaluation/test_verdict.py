@@ -46,12 +46,15 @@ def test_a_wrong_story_is_recognised():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("equal", [False, True])
-def test_a_wrong_story_is_recognised_in_95_of_100_seeds(equal):
-    for seeds, options in ((range(100), QUICK), (range(100, 115), {"n_bootstrap": 0})):
-        for count in judged(seeds, equal, **options):
-            wrong = count if equal else len(seeds) - count
-            assert wrong <= 0.05 * len(seeds) + (len(seeds) < 20)
+def test_a_wrong_story_is_recognised_in_95_of_100_seeds():
+    chosen, said = judged(range(100), equal=False, n_bootstrap=0)
+    assert chosen >= 95 and said >= 95
+
+
+@pytest.mark.slow
+def test_a_right_story_is_doubted_in_5_of_100_seeds():
+    chosen, said = judged(range(100), equal=True, n_bootstrap=0)
+    assert chosen <= 5 and said <= 5
 
 
 def test_what_a_quadratic_boundary_rests_on():

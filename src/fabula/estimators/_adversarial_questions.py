@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
-from fabula.estimators._network_questions import TraversesLatents, filled, labelled_as
-from fabula.estimators._questions import check_n_samples, generator_of
+from fabula.estimators._network_questions import DrawsRows, TraversesLatents, filled, labelled_as
 
 if TYPE_CHECKING:
     from fabula.neural.coverage import ModeCoverage
@@ -39,7 +37,7 @@ def _absent() -> Any:
     return property(refuse)
 
 
-class AdversarialQuestions(TraversesLatents):
+class AdversarialQuestions(DrawsRows, TraversesLatents):
     """What a story of draws without a density answers."""
 
     n_starts: int
@@ -64,65 +62,13 @@ class AdversarialQuestions(TraversesLatents):
             )
         return super().__getattr__(name)
 
-    # Draws -------------------------------------------------------------------------------------
-
-    def sample(
-        self,
-        n_samples: int = 1,
-        random_state: Any = None,
-        *,
-        given: Mapping[Any, Any] | None = None,
-        y: Any = None,
-    ) -> tuple[Any, np.ndarray]:
-        """Draw rows, and the class of each.
-
-        Parameters
-        ----------
-        n_samples : int
-        random_state : int, Generator, RandomState or None
-            None takes the ``random_state`` of the estimator.
-        given : mapping, optional
-            Condition that the rows must meet: a value, an interval ``(low, high)`` or a set of
-            values for some of the columns. Values are told to the generator; draws that miss the
-            rest are left out. Classes that ``y`` does not name are drawn as probable as the values
-            make them, to judge by the nearest of some thousand draws of every class.
-        y : class, or (n_samples,) array of classes, optional
-            Classes to draw rows of; by their shares otherwise.
-
-        Returns
-        -------
-        X : in the form of the data of the fit
-        y : (n_samples,) array
-            Class of each row; 0 where there are none.
-
-        Raises
-        ------
-        DataError
-            Hardly any draw meets the condition.
-        CannotAnswerError
-            A number is given, and the network was told no cells while it learned.
-        """
-        check_is_fitted(self, "story_")
-        check_n_samples(n_samples)
-        rng = generator_of(self.random_state if random_state is None else random_state)
-        labels = self._class_codes(y, n_samples)
-        condition = self._given(given) if given else {}
-        if condition:
-            rows, members, effective = self.story_.sample_given(
-                n_samples, condition, rng, labels=labels
-            )
-            self.effective_sample_size_ = effective
-        else:
-            rows, members = self.story_.sample(n_samples, rng, labels=labels)
-        return self._give(rows, condition=condition), self._name_members(members)
-
     def impute(
         self, X: Any, how: str = "mean", n_draws: int | None = None, *, random_state: Any = None
     ) -> Any:
         """Fill missing cells with draws that were made under the cells that are there.
 
-        Where the model has classes, each draw is of one of them, as probable as the cells make it
-        (see `sample`).
+        Where the model has classes, each draw is of one of them, as probable as the cells make it,
+        to judge by the nearest of some thousand draws of every class.
 
         Parameters
         ----------

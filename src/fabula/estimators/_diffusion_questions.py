@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
 from fabula.estimators._network_questions import NetworkQuestions
-from fabula.estimators._questions import check_n_samples, generator_of
+from fabula.estimators._questions import generator_of
 
 __all__ = ["DiffusionQuestions", "check_route"]
 
@@ -130,23 +131,19 @@ class DiffusionQuestions(NetworkQuestions):
             Class of each row; 0 where there are none.
         """
         check_is_fitted(self, "story_")
-        check_n_samples(n_samples)
-        rng = generator_of(self.random_state if random_state is None else random_state)
         route = self._route(steps, solver, churn, guidance)
-        labels = self._class_codes(y, n_samples)
-        condition = self._given(given) if given else {}
-        if log_p is not None:
-            rows, members = self._guided(
-                n_samples, rng, condition, labels, route, log_p, differentiable, n_candidates
+        if log_p is None:
+            return self._sample(
+                n_samples, random_state, given, y, partial(self._drawn, route=route)
             )
-        elif condition:
-            rows, members, effective = self.story_.sample_given(
-                n_samples, condition, rng, route=route, labels=labels
-            )
-            self.effective_sample_size_ = effective
-        else:
-            rows, members = self.story_.sample(n_samples, rng, route=route, labels=labels)
-        return self._give(rows, condition=condition), self._name_members(members)
+        guided = partial(
+            self._guided,
+            route=route,
+            log_p=log_p,
+            differentiable=differentiable,
+            n_candidates=n_candidates,
+        )
+        return self._sample(n_samples, random_state, given, y, guided)
 
     def _route(self, steps: Any, solver: Any, churn: Any, guidance: Any) -> Any:
         own = self.story_.route

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from fabula.estimators._network_questions import (
     TraversesLatents,
     labelled_as,
 )
-from fabula.estimators._questions import check_n_samples, generator_of
+from fabula.estimators._questions import generator_of
 
 __all__ = ["LatentQuestions"]
 
@@ -75,56 +74,6 @@ class LatentQuestions(TraversesLatents, NetworkQuestions):
         if not seen:
             raise UsageError("Every cell is missing: there is nothing to compress.")
         return float(-self.story_.log_prob(x, n_importance).sum() / np.log(2.0) / seen)
-
-    # Draws -------------------------------------------------------------------------------------
-
-    def sample(
-        self,
-        n_samples: int = 1,
-        random_state: Any = None,
-        *,
-        given: Mapping[Any, Any] | None = None,
-        y: Any = None,
-    ) -> tuple[Any, np.ndarray]:
-        """Draw rows, and the class of each, or its component of the prior.
-
-        Parameters
-        ----------
-        n_samples : int
-        random_state : int, Generator, RandomState or None
-            None takes the ``random_state`` of the estimator.
-        given : mapping, optional
-            Condition that the rows must meet: a value, an interval ``(low, high)`` or a set of
-            values for some of the columns.
-        y : class, or (n_samples,) array of classes, optional
-            Classes to draw rows of; by their shares otherwise.
-
-        Returns
-        -------
-        X : in the form of the data of the fit
-        y : (n_samples,) array
-
-        Raises
-        ------
-        DataError
-            Hardly any draw meets the condition, or is of a class under it.
-
-        Notes
-        -----
-        With ``given``, ``effective_sample_size_`` says how many independent rows the draws are
-        worth.
-        """
-        check_is_fitted(self, "story_")
-        check_n_samples(n_samples)
-        rng = generator_of(self.random_state if random_state is None else random_state)
-        labels = self._class_codes(y, n_samples)
-        condition = self._given(given) if given else {}
-        if condition:
-            rows, members, effective = self.story_.sample_given(n_samples, condition, rng, labels)
-            self.effective_sample_size_ = effective
-        else:
-            rows, members = self.story_.sample(n_samples, rng, labels)
-        return self._give(rows, condition=condition), self._name_members(members)
 
     # Latents -----------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -11,18 +12,99 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
+from fabula.core.regions import Region
 from fabula.estimators._neural import NeuralEstimator
-from fabula.estimators._questions import generator_of, read_prior, wants_estimate
+from fabula.estimators._questions import (
+    check_n_samples,
+    generator_of,
+    read_prior,
+    wants_estimate,
+)
 from fabula.estimators._sequences import whole_number
 from fabula.questions import classify
 from fabula.questions.decide import Decisions, decide
 
-__all__ = ["NetworkQuestions", "TraversesLatents", "filled", "labelled_as"]
+__all__ = ["DrawsRows", "NetworkQuestions", "TraversesLatents", "filled", "labelled_as"]
 
 _CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
 
 
-class NetworkQuestions(NeuralEstimator):
+class DrawsRows(NeuralEstimator):
+    """`sample` of models whose stories draw rows of classes, under conditions."""
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        random_state: Any = None,
+        *,
+        given: Mapping[Any, Any] | None = None,
+        y: Any = None,
+    ) -> tuple[Any, np.ndarray]:
+        """Draw rows, and the class of each.
+
+        Parameters
+        ----------
+        n_samples : int
+        random_state : int, Generator, RandomState or None
+            None takes the ``random_state`` of the estimator.
+        given : mapping, optional
+            Condition that the rows must meet: a value, an interval ``(low, high)`` or a set of
+            values for some of the columns. Classes that ``y`` does not name are drawn as probable
+            as the condition makes them.
+        y : class, or (n_samples,) array of classes, optional
+            Classes to draw rows of; by their shares otherwise.
+
+        Returns
+        -------
+        X : in the form of the data of the fit
+        y : (n_samples,) array
+            Class of each row, or its component of the prior; 0 where there are neither.
+
+        Raises
+        ------
+        DataError
+            Hardly any draw meets the condition, or is of a class under it.
+        CannotAnswerError
+            A number is given to an adversarial network that was told no cells while it learned.
+
+        Notes
+        -----
+        With ``given``, ``effective_sample_size_`` says how many independent rows the draws are
+        worth.
+        """
+        return self._sample(n_samples, random_state, given, y)
+
+    def _sample(
+        self, n: int, random_state: Any, given: Any, y: Any, draw: Callable[..., Any] | None = None
+    ) -> tuple[Any, np.ndarray]:
+        """What ``draw(n, rng, condition, labels)`` gives, encoded, in the form of the data."""
+        check_is_fitted(self, "story_")
+        check_n_samples(n)
+        rng = generator_of(self.random_state if random_state is None else random_state)
+        labels = self._class_codes(y, n)
+        condition = self._given(given) if given else {}
+        rows, members = (draw or self._drawn)(n, rng, condition, labels)
+        return self._give(rows, condition=condition), self._name_members(members)
+
+    def _drawn(
+        self,
+        n: int,
+        rng: np.random.Generator,
+        condition: Mapping[int, float | Region],
+        labels: Any,
+        **options: Any,
+    ) -> tuple[FloatArray, np.ndarray]:
+        """Encoded rows, and the codes of their classes."""
+        if not condition:
+            return self.story_.sample(n, rng, labels=labels, **options)  # type: ignore[no-any-return]
+        rows, members, effective = self.story_.sample_given(
+            n, condition, rng, labels=labels, **options
+        )
+        self.effective_sample_size_ = effective
+        return rows, members
+
+
+class NetworkQuestions(DrawsRows):
     """What a story answers that has ``posterior``, ``log_joint`` and ``complete``.
 
     Other than in `fabula.estimators._questions.ClassQuestions`, there may be no classes, and

@@ -18,7 +18,12 @@ from fabula.core.blocks import Sequences
 from fabula.neural.autoregressive import Autoregressive
 from fabula.neural.descent import Descent
 from fabula.neural.networks import Network, join, skeleton, split
-from fabula.neural.symbol_chain import SpeakingChain, learn_chain, share_of_chain
+from fabula.neural.symbol_chain import (
+    UNLEARNED_SHARE,
+    SpeakingChain,
+    learn_chain,
+    share_of_chain,
+)
 from fabula.neural.symbol_windows import boundary_of, log_shares
 from fabula.neural.training import Plan, TrainingReport, train
 from fabula.structures.markov_chain import MarkovChain
@@ -135,7 +140,9 @@ def learn(
     )
     if chain_order is None:
         return story, report
-    share = share_of_chain(*_two_tellings(story, _chain(taught, chain_order), judged))
+    share = UNLEARNED_SHARE
+    if judged is not None:
+        share = share_of_chain(*_two_tellings(story, _chain(taught, chain_order), judged))
     return replace(story, beside=SpeakingChain(_chain(lessons, chain_order), share)), report
 
 
@@ -144,11 +151,9 @@ def _chain(lessons: Lessons, order: int) -> MarkovChain:
 
 
 def _two_tellings(
-    story: Autoregressive, chain: MarkovChain, judged: Lessons | None
+    story: Autoregressive, chain: MarkovChain, judged: Lessons
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Log probabilities of what is held out, by network and chain, and how much each counts."""
-    if judged is None:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
     x = judged.x
     own = np.concatenate(story.symbol_scores(x, judged.condition))
     others = np.concatenate(chain.symbol_scores(x))

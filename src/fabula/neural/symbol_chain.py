@@ -20,11 +20,11 @@ from fabula.core.errors import DataError
 from fabula.persistence.registry import storable
 from fabula.structures.markov_chain import MarkovChain
 
-__all__ = ["SpeakingChain", "Walk", "learn_chain", "share_of_chain"]
+__all__ = ["UNLEARNED_SHARE", "SpeakingChain", "Walk", "learn_chain", "share_of_chain"]
 
 Codes = NDArray[np.int64]
 
-_UNLEARNED_SHARE = 0.5
+UNLEARNED_SHARE = 0.5
 _STEPS_OF_SHARE = 500
 _FINE = 1e-10
 
@@ -108,8 +108,8 @@ def share_of_chain(
     """
     counts = np.ones(len(network)) if weights is None else weights
     if not counts.sum() > 0:
-        return _UNLEARNED_SHARE
-    share, ratio = _UNLEARNED_SHARE, np.clip(network - chain, -700.0, 700.0)
+        return UNLEARNED_SHARE
+    share, ratio = UNLEARNED_SHARE, np.clip(network - chain, -700.0, 700.0)
     for _ in range(_STEPS_OF_SHARE):
         odds = (1.0 - share) * np.exp(ratio)
         new = float(np.average(share / (share + odds), weights=counts))

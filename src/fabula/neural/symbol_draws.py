@@ -165,6 +165,7 @@ class Draws:
         n, context = window["inputs"].shape
         kept = self.module.begin(n, context)
         walk = None if self.beside is None else self.beside.walk(rows, n)
+        masks_at = self._asked if callable(self.rule.allowed) else self._stated()
         so_far = list(rows)
         drawn = np.full((n, context), -1)
         done, stuck = np.arange(n) >= len(rows), np.zeros(n, dtype=bool)
@@ -175,7 +176,7 @@ class Draws:
             live = ~done & (t + 1 >= window["given"]) & (t < window["limits"])
             if done.all() or not (live | forced).any():
                 break
-            masks = self._masks_now(window["starts"] + t, live, so_far)
+            masks = masks_at(window["starts"] + t, live, so_far)
             beside = None if walk is None else (np.float32(walk.share), walk.shares(live))
             kept, chosen, none_is_possible = _one_step(
                 self.module,
@@ -204,18 +205,21 @@ class Draws:
                     walk.go_on(int(i), int(last[i]))
         return drawn, stuck
 
-    def _masks_now(
+    def _stated(self) -> Callable[..., NDArray[np.bool_]]:
+        """What says which symbols are allowed (n, C + 2) at places, where that was said before."""
+        masks = _masks(self.rule.allowed, self.n_symbols)
+        return lambda places, live, so_far: masks[np.minimum(places, len(masks) - 1)]
+
+    def _asked(
         self, places: NDArray[np.int32], live: NDArray[np.bool_], so_far: list[Codes]
     ) -> NDArray[np.bool_]:
-        """What is allowed (n, C + 2) at places of sequences."""
+        """The same, where each sequence has to be asked about."""
         allowed = self.rule.allowed
-        if not callable(allowed):
-            masks = _masks(allowed, self.n_symbols)
-            return masks[np.minimum(places, len(masks) - 1)]
-        asked = np.ones((len(live), self.n_symbols + 1), dtype=bool)
+        assert callable(allowed)
+        masks = np.ones((len(live), self.n_symbols + 1), dtype=bool)
         for i in np.flatnonzero(live):
-            asked[i] = allowed(so_far[i])
-        return _columns(asked)
+            masks[i] = allowed(so_far[i])
+        return _columns(masks)
 
 
 @eqx.filter_jit
