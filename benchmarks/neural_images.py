@@ -1,7 +1,8 @@
 """Handwritten digits told by a variational autoencoder: density, and classes from 100 labels.
 
-``SECONDS=120 python -m benchmarks neural_images`` is a short run; the figures of the documentation
-are those of the budgets below, on two cores. NO_M2=1 leaves out the network of one layer.
+NEURAL chooses parts, with commas ("density", "M1+M2"; "M2" is both ways to learn classes), and
+NEURAL_SECONDS the time of each; the figures of the documentation are those of the budgets below,
+on two cores.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import fabula
-from benchmarks.timing import print_table
+from benchmarks.timing import is_asked, print_table
 
 SECONDS_OF_DENSITY = 900.0
 SECONDS_OF_CLASSES = 1200.0
@@ -31,9 +32,10 @@ def run() -> None:
     if not folder:
         print("needs FABULA_DATA")
         return
-    budget = os.environ.get("SECONDS")
+    budget = os.environ.get("NEURAL_SECONDS")
     train, test = read(Path(folder) / "mnist/train.npz"), read(Path(folder) / "mnist/test.npz")
-    density(train, test, float(budget or SECONDS_OF_DENSITY))
+    if is_asked("density"):
+        density(train, test, float(budget or SECONDS_OF_DENSITY))
     classes(train, test, float(budget or SECONDS_OF_CLASSES))
 
 
@@ -85,13 +87,16 @@ def classes(train: Any, test: Any, seconds: float) -> None:
         labels[chosen] = digit
     rows: list[list[object]] = []
     # Both layers of the stack have half of the time.
-    for layers, share in (("M1+M2", 0.5), ("M2", 1.0))[: 1 if "NO_M2" in os.environ else 2]:
+    for layers, share in (("M1+M2", 0.5), ("M2", 1.0)):
+        if not is_asked(layers):
+            continue
         model = fitted(
             autoencoder(share * seconds, layers=layers, classifier_weight=5.0), images, labels
         )
         error = np.mean(model.predict(test[0]) != test[1])
         rows.append([layers, f"{error:.1%}"])
-    print_table([f"error on {len(test[1]):,} images, {N_LABELS} labels", "value"], rows)
+    if rows:
+        print_table([f"error on {len(test[1]):,} images, {N_LABELS} labels", "value"], rows)
 
 
 def fitted(model: Any, *data: Any) -> Any:

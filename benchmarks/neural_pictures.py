@@ -79,7 +79,7 @@ def _makers(seconds: float, small: bool) -> dict[str, Any]:
     return {
         "vae": lambda: autoencoder(seconds, **vae),
         "gan": lambda: fabula.GenerativeAdversarialNetwork(**gan, **common),
-        "diffusion": lambda: fabula.DiffusionModel(channels=(), **diffusion, **common),
+        "diffusion": lambda: fabula.DiffusionModel(**diffusion, **common),
     }
 
 

@@ -76,7 +76,8 @@ def _our_turns(learner: Any, data: dict[str, np.ndarray]) -> Turn:
     """So many steps of the loop that `fit` runs."""
     import jax
 
-    from fabula.neural.training import Plan, _Loop
+    from fabula.neural.training import _Loop
+    from fabula.neural.training_plan import Plan
 
     loop = _Loop(learner, data, Plan(batch_size=BATCH, max_epochs=10**6), None, None)
     per_epoch = loop.steps_per_epoch

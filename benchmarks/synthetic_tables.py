@@ -123,7 +123,7 @@ print(took)
 Maker = Callable[[pl.DataFrame, str, int], tuple[pl.DataFrame, float, str]]
 
 
-def makers() -> dict[str, tuple[Maker, tuple[int, ...]]]:
+def makers(seconds_of_peers: float = SECONDS[-1]) -> dict[str, tuple[Maker, tuple[int, ...]]]:
     """How each generator makes a table of the same length, and with which seeds."""
     found: dict[str, tuple[Maker, tuple[int, ...]]] = {
         "mixture": (_mixture, SEEDS[:1]),
@@ -131,7 +131,7 @@ def makers() -> dict[str, tuple[Maker, tuple[int, ...]]]:
     }
     if os.environ.get("FABULA_PEER_PYTHON"):
         for kind in ("copula", "CTGAN", "TVAE"):
-            found[kind] = _peer(kind, SECONDS[-1]), SEEDS[:1]
+            found[kind] = _peer(kind, seconds_of_peers), SEEDS[:1]
     return found
 
 

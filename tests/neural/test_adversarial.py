@@ -25,7 +25,8 @@ from fabula.neural.adversarial_levels import level_shares, with_levels
 from fabula.neural.adversarial_network import Critic, Generator
 from fabula.neural.networks.base import join, split
 from fabula.neural.table_form import TableForm
-from fabula.neural.training import Plan, train
+from fabula.neural.training import train
+from fabula.neural.training_plan import Plan
 from fabula.tables.fields import Field
 
 FIELDS = [Field("size", "continuous"), Field("hours", "continuous"), Field("kind", "category", 3)]

@@ -15,7 +15,7 @@ from fabula.neural.autoregressive_learning import Lessons, learn
 from fabula.neural.networks import CausalTransformer, GatedRecurrent, Network
 from fabula.neural.symbol_chain import SpeakingChain, learn_chain, share_of_chain
 from fabula.neural.symbol_draws import Rule
-from fabula.neural.training import Plan
+from fabula.neural.training_plan import Plan
 from fabula.persistence.codec import pack, unpack
 
 SYMBOLS, CONTEXT = 3, 8

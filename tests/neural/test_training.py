@@ -16,7 +16,8 @@ import pytest
 
 from fabula.core.errors import ConvergenceWarning, DataError, FileFormatError, UsageError
 from fabula.neural.descent import Descent
-from fabula.neural.training import Plan, train
+from fabula.neural.training import train
+from fabula.neural.training_plan import Plan
 
 
 def line(n: int = 1000, seed: int = 0) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ A subclass has these parameters among its own, and gives them to nobody else:
 it asks for `_told_columns`.
 
 `NeuralEstimator.fit` checks, reads tables or images and classes, and learns ``form_``. What is
-left to write is how a `fabula.neural.training.Learner` makes a story of rows:
+left to write is how a `fabula.neural.training_plan.Learner` makes a story of rows:
 
 .. code-block:: python
 
@@ -54,7 +54,7 @@ from fabula.estimators._table import adopt_columns, is_frame, read_target
 if TYPE_CHECKING:
     from fabula.neural.image_form import ImageForm
     from fabula.neural.table_form import TableForm
-    from fabula.neural.training import TrainingReport
+    from fabula.neural.training_plan import TrainingReport
 
 __all__ = ["NeuralEstimator"]
 
@@ -349,7 +349,8 @@ class NeuralEstimator(TableQuestions):
         **options: Any,
     ) -> tuple[Any, TrainingReport]:
         """What the learner has learned, and the report; ``options`` are further ones of `Plan`."""
-        from fabula.neural.training import Plan, train
+        from fabula.neural.training import train
+        from fabula.neural.training_plan import Plan
 
         n = len(next(iter(arrays.values())))
         self._n_trained += 1

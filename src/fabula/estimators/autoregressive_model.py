@@ -207,7 +207,7 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
     ) -> None:
         from fabula.neural.autoregressive_learning import Lessons, learn
         from fabula.neural.networks import CausalTransformer, GatedRecurrent
-        from fabula.neural.training import Plan
+        from fabula.neural.training_plan import Plan
 
         width, depth = shape
         form = self.condition_form_

@@ -81,7 +81,7 @@ class AdversaryState(NamedTuple):
 
 
 class Adversaries:
-    """Both networks as a `fabula.neural.training.Learner`; what is kept is the generator.
+    """Both networks as a `fabula.neural.training_plan.Learner`; what is kept is the generator.
 
     Parameters
     ----------

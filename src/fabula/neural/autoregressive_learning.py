@@ -25,7 +25,8 @@ from fabula.neural.symbol_chain import (
     share_of_chain,
 )
 from fabula.neural.symbol_windows import boundary_of, log_shares
-from fabula.neural.training import Plan, TrainingReport, train
+from fabula.neural.training import train
+from fabula.neural.training_plan import Plan, TrainingReport
 from fabula.structures.markov_chain import MarkovChain
 
 __all__ = ["Lessons", "learn"]

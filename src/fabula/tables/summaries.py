@@ -207,14 +207,16 @@ def _summarise_numbers(x: np.ndarray) -> NumberSummary:
     x = x[~np.isnan(x)]
     integer = bool(np.all(x == np.rint(x)))
     lower, upper = float(x.min()), float(x.max())
-    mean = float(x.mean())
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond 1e154 squares are infinite
+        mean = float(x.mean())
+        squares = float(np.sum((x - mean) ** 2))
     is_count = integer and lower >= 0
     return NumberSummary(
         n=len(x),
         lower=lower,
         upper=upper,
         mean=mean,
-        squares=float(np.sum((x - mean) ** 2)),
+        squares=squares,
         log_factorials=float(np.sum(gammaln(x + 1.0))) if is_count else math.nan,
         integer=integer,
         decimals=0 if integer else _decimals_of(x),
