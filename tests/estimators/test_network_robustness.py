@@ -120,6 +120,25 @@ def test_a_fit_that_is_interrupted_ends_with_the_same_weights(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
+def test_a_checkpoint_of_other_labels_is_refused(tmp_path: Path):
+    """With some labels missing, labelled rows are learned from beside the others."""
+    file = tmp_path / "part"
+    some = np.where(np.arange(len(X)) % 3 == 0, CLASSES, None)
+    broken = vae(checkpoint=str(file))
+
+    def interrupt(done: float, loss: float, left: float) -> None:
+        raise KeyboardInterrupt
+
+    broken._on_progress = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(X, some)
+    names = np.unique(CLASSES)
+    swapped = np.array([{names[0]: names[1], names[1]: names[0]}.get(c) for c in some])
+    with pytest.raises(UsageError, match="other data, another model"):
+        vae(checkpoint=str(file)).fit(X, swapped)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

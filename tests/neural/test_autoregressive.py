@@ -14,7 +14,7 @@ from fabula.neural.autoregressive import Autoregressive
 from fabula.neural.autoregressive_learning import Lessons, learn
 from fabula.neural.networks import CausalTransformer, GatedRecurrent, Network
 from fabula.neural.symbol_chain import SpeakingChain, learn_chain, share_of_chain
-from fabula.neural.symbol_draws import Rule
+from fabula.neural.symbol_draws import Draws, Rule
 from fabula.neural.training_plan import Plan
 from fabula.persistence.codec import pack, unpack
 
@@ -182,6 +182,18 @@ def test_what_is_not_allowed_is_not_drawn():
     for allowed in (masks, asked):
         with pytest.raises(DataError, match="symbol 2 of sequence 1"):
             RECURRENT.sample_codes(16, np.random.default_rng(0), allowed=allowed)
+
+
+def test_errors_name_the_sequence_that_was_asked_for():
+    """Of 300 only the last begins with a symbol after which nothing is allowed."""
+
+    def allowed(so_far):
+        return np.full(SYMBOLS + 1, not (len(so_far) and so_far[0] == 2))
+
+    draws = Draws(RECURRENT.network.build(), SYMBOLS, True, CONTEXT, Rule(allowed=allowed))
+    begun = [np.array([0])] * 299 + [np.array([2])]
+    with pytest.raises(DataError, match="symbol 2 of sequence 300 "):
+        draws.go_on(begun, np.full(300, 3), None, 0)
 
 
 def test_a_text_has_no_ends_and_one_symbol_alone_is_certain():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fabula.core.errors import UsageError
+from fabula.estimators._adversarial_coverage import _with_holes_of
 from fabula.neural.coverage import (
     LevelShare,
     ModeCoverage,
@@ -74,3 +75,18 @@ def test_levels_that_no_draw_has_are_named():
     assert json.loads(report.to_json())["missing"] == [{"column": "town", "level": "c"}]
     whole = ModeCoverage(1.0, 0.97, 0.97, 5, 4, 5, tuple(shares[:2]))
     assert "Draws have all 2 levels" in str(whole)
+
+
+def test_missing_cells_are_missing_in_draws_too():
+    """Rows and draws of one law, a third of the cells of rows missing: none is at fault."""
+    rng = np.random.default_rng(3)
+    rows, draws = rng.normal(size=(400, 4)), rng.normal(size=(400, 4))
+    rows[rng.random(rows.shape) < 0.3] = np.nan
+    alike = _with_holes_of(rows, draws, rng)
+    assert np.isnan(alike).mean() == pytest.approx(0.3, abs=0.05)
+    ideal = ideal_coverage(400, 400, 5)
+    apart = density_and_coverage(np.nan_to_num(rows), draws)
+    density, coverage = density_and_coverage(np.nan_to_num(rows), np.nan_to_num(alike))
+    assert density == pytest.approx(1.0, abs=0.08) and coverage == pytest.approx(ideal, abs=0.04)
+    assert apart[0] < 0.85 and apart[1] < ideal - 0.08
+    assert _with_holes_of(draws, draws, rng) is draws

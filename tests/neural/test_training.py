@@ -98,6 +98,35 @@ def test_training_that_never_gets_under_way_says_so():
         train(learner(), data, Plan(batch_size=1000))
 
 
+class Breaks:
+    """Better with every step, and no number at all after 450 of them."""
+
+    def start(self, key):
+        return {"w": jnp.zeros(()), "n": jnp.zeros(())}
+
+    def step(self, state, batch, key, rate):
+        n = state["n"] + 1
+        loss = jnp.where(n > 450, jnp.nan, 1.0)
+        return {"w": state["w"] + 1.0, "n": n}, {"loss": loss}
+
+    def validate(self, state, batch, key):
+        return jnp.full(len(batch["x"]), 1000.0 - state["w"])
+
+    def learned(self, state):
+        return state["w"]
+
+
+@pytest.mark.filterwarnings("ignore:The loss was no finite number")
+def test_what_was_learned_before_it_broke_is_kept():
+    """The first look at held-out rows would have come after step 1,000."""
+    data = {"x": np.zeros((1000, 1), np.float32)}
+    with pytest.warns(ConvergenceWarning, match="broke off after 400 steps"):
+        kept, report = train(
+            Breaks(), data, Plan(batch_size=1, max_epochs=2), validation={"x": data["x"][:10]}
+        )
+    assert float(kept) == report.best_step == 400 and report.reason == "diverged"
+
+
 def test_no_rows_are_refused():
     with pytest.raises(DataError, match="no rows"):
         train(learner(), line(0), Plan())

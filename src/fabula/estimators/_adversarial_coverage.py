@@ -42,8 +42,9 @@ def mode_coverage(
     draws, members = _draws(model, n, near, near_codes, rng)
     story = model.story_
     some = min(n, _MOST_ROWS)
+    compared = _with_holes_of(near, draws[:some], rng)
     density, coverage = density_and_coverage(
-        _places(story, near), _places(story, draws[:some]), int(n_neighbours)
+        _places(story, near), _places(story, compared), int(n_neighbours)
     )
     return ModeCoverage(
         density,
@@ -80,6 +81,14 @@ def _draws(
     labels = story.labels(n, None if codes is None else codes[chosen], rng)
     drawn = story.complete_whole(story.whole(begun), labels, rng)
     return drawn[:, list(story.columns)], labels
+
+
+def _with_holes_of(rows: Rows, draws: Rows, rng: np.random.Generator) -> Rows:
+    """Draws without the cells that some row is missing: cells that are not there have a place."""
+    missing = np.isnan(rows)
+    if not missing.any():
+        return draws
+    return np.where(missing[rng.integers(len(rows), size=len(draws))], np.nan, draws)
 
 
 def _places(story: Any, x: Rows) -> FloatArray:

@@ -346,9 +346,15 @@ class NeuralEstimator(TableQuestions):
         arrays: Any,
         held_out: Any,
         rng: np.random.Generator,
+        beside: Any = None,
         **options: Any,
     ) -> tuple[Any, TrainingReport]:
-        """What the learner has learned, and the report; ``options`` are further ones of `Plan`."""
+        """What the learner has learned, and the report.
+
+        ``beside`` are arrays that it learns from beside the rows; ``options`` are further ones of
+        `Plan`.
+        """
+        from fabula.neural.checkpoints import digest_of
         from fabula.neural.training import train
         from fabula.neural.training_plan import Plan
 
@@ -371,7 +377,7 @@ class NeuralEstimator(TableQuestions):
             validation=held_out,
             on_progress=self._on_progress,
             checkpoint=self._checkpoint_file(),
-            settings=self._settings(),
+            settings=f"{self._settings()} {digest_of(beside)}",
         )
 
     def _checkpoint_file(self) -> Path | None:

@@ -257,7 +257,7 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
             labelled=beside,
             n_rows=n,
         )
-        weights, self.report_ = self._train(descent, train, held_out, rng)
+        weights, self.report_ = self._train(descent, train, held_out, rng, beside=beside)
         module = join(weights, rest)
         if codes is None:
             shares = np.asarray(module.components()[0], dtype=np.float64)

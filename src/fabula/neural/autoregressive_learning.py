@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.neural.autoregressive import Autoregressive
+from fabula.neural.checkpoints import digest_of
 from fabula.neural.descent import Descent
 from fabula.neural.networks import Network, join, skeleton, split
 from fabula.neural.symbol_chain import (
@@ -130,7 +130,7 @@ def learn(
         on_progress=on_progress,
         checkpoint=checkpoint,
         settings=f"{architecture}, {learning_rate}, {weight_decay}, {averaging}, {context}, "
-        f"{lessons.n_symbols}, {lessons.ends}, {_mark(told)}, {_mark(told_judged)}",
+        f"{lessons.n_symbols}, {lessons.ends}, {digest_of((told, told_judged))}",
     )
     network = Network.of(architecture, join(weights, reader.rest))
     n_known = int((lessons.x.steps != lessons.n_symbols).sum())
@@ -233,10 +233,6 @@ def _rows(lessons: Lessons, context: int, stride: int, length: int) -> dict[str,
         share = lessons.weights / np.average(lessons.weights, weights=x.lengths + 1)
         rows["weights"] = share.astype(np.float32)[owner][places]
     return rows
-
-
-def _mark(told: FloatArray | None) -> str:
-    return "" if told is None else hashlib.sha256(told.tobytes()).hexdigest()
 
 
 def _cut(x: Sequences, lows: NDArray[np.intp], highs: NDArray[np.intp]) -> Sequences:

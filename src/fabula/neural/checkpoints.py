@@ -16,7 +16,7 @@ import numpy as np
 from fabula.core.errors import FileFormatError, UsageError
 from fabula.core.files import whole_file
 
-__all__ = ["Progress", "read_checkpoint", "write_checkpoint"]
+__all__ = ["Progress", "digest_of", "read_checkpoint", "write_checkpoint"]
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,20 @@ def read_checkpoint(path: Path, like: Any, fingerprint: str) -> tuple[Any, Progr
     return jax.tree.unflatten(structure, restored), progress
 
 
+def digest_of(tree: Any) -> str:
+    """A fingerprint of arrays: of their names, shapes and types, and every bit of them."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        array = np.ascontiguousarray(leaf)
+        digest.update(f"{jax.tree_util.keystr(path)} {array.shape} {array.dtype}".encode())
+        digest.update(array.view(np.uint8).data)
+    return digest.hexdigest()
+
+
 def _digest(arrays: Mapping[str, Any], notes: Mapping[str, str]) -> str:
     """Of everything in a file: a bit that was lost would be trained on without a word."""
-    digest = hashlib.sha256(json.dumps(sorted(notes.items())).encode())
-    for name, array in sorted(arrays.items()):
-        digest.update(f"{name} {array.shape} {array.dtype}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+    written = np.frombuffer(json.dumps(sorted(notes.items())).encode(), dtype=np.uint8)
+    return digest_of({**arrays, "notes": written})
 
 
 def _progress(values: dict[str, Any]) -> Progress:

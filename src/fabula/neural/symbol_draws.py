@@ -95,7 +95,9 @@ class Draws:
             condition = None
             if told is not None:
                 condition = jnp.asarray(_fill(told[live], len(window["inputs"])))
-            drawn, ended = self._run(window, keys, condition, [rows[i] for i in live])
+            drawn, ended = self._run(
+                window, keys, condition, [rows[i] for i in live], live + first + 1
+            )
             for i, more, end in zip(live, drawn, ended, strict=True):
                 rows[i] = np.concatenate([rows[i], more])
                 done[i] = end or len(rows[i]) >= max_lengths[i]
@@ -118,9 +120,17 @@ class Draws:
         return {"inputs": inputs, "given": given, "starts": starts, "limits": limits}
 
     def _run(
-        self, window: dict[str, Any], keys: jax.Array, told: jax.Array | None, rows: list[Codes]
+        self,
+        window: dict[str, Any],
+        keys: jax.Array,
+        told: jax.Array | None,
+        rows: list[Codes],
+        numbers: NDArray[np.intp],
     ) -> tuple[list[Codes], list[bool]]:
-        """What was drawn until the window is full, and whether an end was."""
+        """What was drawn until the window is full, and whether an end was.
+
+        Errors speak of the sequences by their ``numbers``.
+        """
         n_symbols, rule = self.n_symbols, self.rule
         settings = {
             "temperature": np.float32(rule.temperature),
@@ -148,7 +158,7 @@ class Draws:
             end = bool(len(new)) and new[-1] == boundary_of(n_symbols)
             new = new[: len(new) - end]
             if bool(stuck[i]):
-                raise DataError(_nothing_allowed(i + 1, len(row) + len(new) + 1))
+                raise DataError(_nothing_allowed(int(numbers[i]), len(row) + len(new) + 1))
             found.append(new)
             ended.append(end)
         return found, ended

@@ -10,7 +10,6 @@ training that was killed and resumed ends with the same bits as training that wa
 
 from __future__ import annotations
 
-import hashlib
 import math
 import operator
 import time
@@ -25,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fabula.core.errors import ConvergenceWarning, DataError, warn
-from fabula.neural.checkpoints import Progress, read_checkpoint, write_checkpoint
+from fabula.neural.checkpoints import Progress, digest_of, read_checkpoint, write_checkpoint
 from fabula.neural.training_plan import Learner, Plan, Reason, State, TrainingReport
 
 __all__ = ["train"]
@@ -146,7 +145,7 @@ class _Loop:
         state, best, progress = self.at
         if reason == "diverged":
             _say_that_it_diverged(progress)
-        elif progress.since_look:
+        if progress.since_look:
             best, progress = self._look(state, best, progress)
         if self.validation is None:
             best, progress = self.learner.learned(state), replace(progress, best_step=progress.step)
@@ -252,16 +251,11 @@ class _Loop:
 
     def _fingerprint(self) -> str:
         """What has to be the same for training to go on; the data by their content."""
-        arrays = [np.asarray(a) for a in jax.tree.leaves((self.data, self.validation))]
         state = self.at[0]
         shapes = [a.shape for a in jax.tree.leaves(state)]
-        digest = hashlib.sha256()
-        for array in arrays:
-            digest.update(f"{array.shape} {array.dtype}".encode())
-            digest.update(np.ascontiguousarray(array).view(np.uint8).data)
         return (
             f"{self.plan}; {self.settings}; state {jax.tree.structure(state)} of {shapes}; "
-            f"data {digest.hexdigest()}"
+            f"data {digest_of((self.data, self.validation))}"
         )
 
     def _resume(self) -> None:
