@@ -169,6 +169,26 @@ def test_images_in_and_out(of_images):
         model.score_samples(np.zeros((2, 5, 5)))
 
 
+def test_draws_beyond_the_range_of_a_type_end_where_it_does():
+    dark = np.random.default_rng(0).integers(0, 4, (80, 3, 3)).astype(np.uint8)
+    model = VariationalAutoencoder(1, likelihood="normal", max_epochs=2, **QUICK).fit(dark)
+    drawn = model.sample(200, random_state=0)[0]
+    assert drawn.dtype == np.uint8 and drawn.min() == 0 and drawn.max() < 50
+
+
+def test_bits_are_counted_for_cells_that_have_a_density():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    model = VariationalAutoencoder(1, max_epochs=1, conditional=[1], **QUICK).fit(X)
+    nats = -model.score_samples(X).sum()
+    assert model.bits_per_dimension(X) == pytest.approx(nats / np.log(2) / 120)
+    rest = model.condition({1: 0.5})
+    nats = -rest.score_samples(X[:, [0, 2]]).sum()
+    assert rest.bits_per_dimension(X[:, [0, 2]]) == pytest.approx(nats / np.log(2) / 120)
+    only_given = np.where(np.arange(3) == 1, X, np.nan)
+    with pytest.raises(UsageError, match="missing or given"):
+        model.bits_per_dimension(only_given)
+
+
 TABLES = {
     "categories only": pl.DataFrame({"a": ["x", "y", "x"] * 20, "b": ["p", "q", "q"] * 20}),
     "a constant and a column of holes": np.column_stack(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import logistic, norm
 
+from fabula.neural.bells import log_density, log_mass
 from fabula.neural.image_form import ImageForm
 from fabula.neural.laws import PixelLaw, TableLaw
 from fabula.neural.number_columns import NumberColumn
@@ -134,11 +135,39 @@ def test_pixels_of_any_value_have_a_density_in_their_own_unit():
     assert np.exp(logs).sum() * (grid[1] - grid[0]) == pytest.approx(1.0, abs=1e-3)
 
 
-def test_bells_are_those_of_scipy():
-    from fabula.neural.laws import _standard_cdf_log_mass, _standard_log_density
+# Centres black, dark, in the middle, white and beyond; narrow, usual and wide bells.
+CENTRES = np.repeat([-1.0, -0.9, 0.13, 1.0, 1.6], 3)
+BELLS = np.concatenate([CENTRES, np.tile([-6.0, -2.0, 1.0], 5)])[None]
 
+
+def mean_of(law):
+    return law.centres(BELLS[None], np.ones((1, 1)))[0]
+
+
+@pytest.mark.parametrize("n_levels", [2, 17, 256])
+def test_means_of_levels_are_those_of_their_probabilities(n_levels):
+    law = PixelLaw(ImageForm((1, 15, 1), n_levels, 3.0, 2.0 + n_levels), "logistic")
+    shares = jnp.arange(n_levels)[:, None] / (n_levels - 1)
+    one_at_a_time = {"shares": shares[:, :, None], "seen": jnp.eye(15, dtype=bool)}
+    logs = np.asarray(law.log_prob(jnp.asarray(BELLS[0]), one_at_a_time))
+    assert logs.shape == (n_levels, 15)
+    expected = 3.0 + np.arange(n_levels) @ np.exp(logs)
+    # Many levels: before rounding, which half a level is the most that can come of.
+    np.testing.assert_allclose(mean_of(law), expected, atol=0.5 if n_levels == 256 else 1e-4)
+
+
+@pytest.mark.parametrize(("kind", "n_levels"), [("logistic", 17), ("normal", 17), ("normal", 0)])
+def test_draws_and_means_of_pixels_agree(kind, n_levels):
+    law = PixelLaw(ImageForm((1, 15, 1), n_levels, -8.0, 8.0), kind)
+    drawn = law.draw(jnp.tile(jnp.asarray(BELLS), (20_000, 1)), KEY)
+    x = law.decode({k: np.asarray(a) for k, a in drawn.items()})
+    error = mean_of(law) - x.mean(axis=0)
+    assert np.all(np.abs(error) <= 4.5 * x.std(axis=0) / np.sqrt(20_000) + 1e-3)
+
+
+def test_bells_are_those_of_scipy():
     low, high = np.array([-9.0, -1.0, 0.5, 7.0]), np.array([-8.0, 1.0, 0.6, 7.5])
     for bell, law in (("normal", norm), ("logistic", logistic)):
         mass = np.log(np.where(low > 0, law.sf(low) - law.sf(high), law.cdf(high) - law.cdf(low)))
-        np.testing.assert_allclose(_standard_cdf_log_mass(bell, low, high), mass, rtol=1e-4)
-        np.testing.assert_allclose(_standard_log_density(bell, low), law.logpdf(low), rtol=1e-5)
+        np.testing.assert_allclose(log_mass(bell, low, high), mass, rtol=1e-4)
+        np.testing.assert_allclose(log_density(bell, low), law.logpdf(low), rtol=1e-5)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import equinox as eqx
 import jax
@@ -205,10 +204,95 @@ def test_columns_that_are_given_have_no_density_and_must_be_said():
 
 
 def test_draws_of_a_class_are_weighed_among_themselves():
-    weights = np.log([[0.4, 0.1, 0.5]])
-    particles = SimpleNamespace(log_weights=weights, classes=np.array([[0, 1, 0]]))
-    np.testing.assert_allclose(_weights_of(particles, None), [0.4, 0.1, 0.5])
-    np.testing.assert_allclose(_weights_of(particles, 0), [4 / 9, 0.0, 5 / 9])
-    np.testing.assert_allclose(_weights_of(particles, 1), [0.0, 1.0, 0.0])
+    logs = np.log([[0.4, 0.1, 0.5]])
+    certain = np.eye(3)[[0, 1, 0]]
+    np.testing.assert_allclose(_weights_of(logs, certain, None), [0.4, 0.1, 0.5])
+    np.testing.assert_allclose(_weights_of(logs, certain, 0), [4 / 9, 0.0, 5 / 9])
+    np.testing.assert_allclose(_weights_of(logs, certain, 1), [0.0, 1.0, 0.0])
     with pytest.raises(DataError, match="too improbable"):
-        _weights_of(particles, 2)
+        _weights_of(logs, certain, 2)
+    doubtful = np.array([[0.5, 0.5], [1.0, 0.0], [0.8, 0.2]])
+    np.testing.assert_allclose(_weights_of(logs, doubtful, 1), [2 / 3, 0.0, 1 / 3])
+
+
+# The log odds of class 1 of a stack of two layers.
+SLOPE, OFFSET = np.array([1.2, -0.8]), -1.0
+
+
+def stack() -> Variational:
+    """A second layer that leaves the latents as they are, with a logistic regression on them."""
+    first = linear_story()
+    shape = Autoencoder(TableLaw(TableForm((LINE,) * 2)), 1, (), n_classes=2)
+    module = shape.build(jax.random.key(0))
+    classifier = np.zeros((2, 4))
+    classifier[1, :2] = SLOPE
+    width = np.log(np.expm1(1 - 0.01)) - 0.54
+    arrays = classifier, np.array([0, OFFSET]), np.zeros((4, 3)), np.array([0, 0, width, width])
+    module = eqx.tree_at(
+        lambda m: (m.classifier.leave.weight, m.classifier.leave.bias,
+                   m.decoder.leave.weight, m.decoder.leave.bias),
+        module,
+        tuple(jnp.asarray(a, dtype=jnp.float32) for a in arrays),
+    )  # fmt: skip
+    shares = np.log([0.7, 0.3])
+    second = Variational(
+        Network.of(shape, module), (0, 1), log_weights=shares, classifier_log_weights=shares
+    )
+    return replace(first, deeper=second, log_weights=shares)
+
+
+def test_classes_of_a_stack_are_drawn_and_not_the_most_probable_ones():
+    story, rng, n = stack(), np.random.default_rng(0), 4000
+    # Latents given column 1 are normal (Bishop 2006, eq. 2.116).
+    told = LOADINGS[1] @ LOADINGS[1] + NOISE**2
+    mean = LOADINGS[1] * (0.4 - MEAN[1]) / told
+    covariance = np.eye(2) - np.outer(LOADINGS[1], LOADINGS[1]) / told
+    latents = np.random.default_rng(1).multivariate_normal(mean, covariance, size=400_000)
+    odds = 1 / (1 + np.exp(-(OFFSET + latents @ SLOPE)))
+    # About half of the draws count.
+    error = 4 / np.sqrt(n / 2)
+    drawn, members, _ = story.sample_given(n, {1: 0.4}, rng)
+    assert members.mean() == pytest.approx(odds.mean(), abs=0.5 * error)
+    values = np.where(np.arange(4) == 1, 0.4, np.nan)[None]
+    assert story.class_probabilities(values)[0, 1] == pytest.approx(odds.mean(), abs=0.08)
+    labels = np.ones(n, dtype=np.intp)
+    drawn, members, _ = story.sample_given(n, {1: 0.4}, rng, labels)
+    assert np.all(members == 1)
+    expected = MEAN + (odds @ latents / odds.sum()) @ LOADINGS.T
+    seen = [0, 2, 3]
+    np.testing.assert_allclose(drawn.mean(axis=0)[seen], expected[seen], atol=error)
+
+
+def test_components_under_a_condition_are_drawn_too():
+    story = with_classes(prior="mixture", n_components=2)
+    module = story.network.build()
+    same = {"weights": jnp.log(jnp.array([0.3, 0.7])), "means": jnp.zeros((2, 1))}
+    module = eqx.tree_at(lambda m: m.prior, module, {**module.prior, **same})
+    story = replace(story, network=Network.of(story.shape, module))
+    _, members, _ = story.sample_given(2000, {0: 0.3}, np.random.default_rng(0))
+    assert members.mean() == pytest.approx(0.7, abs=4 * 0.46 / np.sqrt(2000))
+
+
+def with_two_classes() -> Variational:
+    return with_classes(n_classes=2)
+
+
+@pytest.mark.parametrize("make", [stack, pytest.param(with_two_classes, marks=pytest.mark.slow)])
+def test_joint_densities_under_a_condition_are_conditional(make):
+    story = replace(make(), n_importance=500)
+    rest, log_density = story.condition({0: 1.5})
+    x = np.zeros((1, rest.n_columns))
+    together = np.logaddexp.reduce(rest.log_joint(x), axis=1)
+    np.testing.assert_allclose(together, rest.log_prob(x), atol=0.1)
+    whole = story.log_prob(np.insert(x, 0, 1.5, axis=1))
+    np.testing.assert_allclose(together, whole - log_density, atol=0.1)
+
+
+def test_each_draw_of_missing_cells_takes_new_latents(story):
+    rows, n = X[:2].copy(), 3000
+    rows[:, [0, 3]] = np.nan
+    mean, covariance = conditional([1, 2], rows[:, [1, 2]])
+    drawn = story.complete(np.repeat(rows, n, axis=0), np.random.default_rng(0))[:, [0, 3]]
+    error = drawn.reshape(2, n, 2).mean(axis=1) - mean
+    # Squares of standard normals, whose mean is 1: with the same 200 latents, some 10.
+    assert np.mean(error**2 / (np.diag(covariance) / n)) < 3

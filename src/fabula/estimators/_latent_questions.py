@@ -62,17 +62,18 @@ class LatentQuestions(TraversesLatents, NetworkQuestions):
     def bits_per_dimension(self, X: Any, n_importance: int | None = None) -> float:
         """Bits per cell that lossless compression with this model would need, at most.
 
-        The mean of -log2 p over rows, divided by the cells that were seen. For columns of any
-        value, bits beyond those of the precision 1.
+        The mean of -log2 p over rows, divided by the cells that were seen; those of columns that
+        are given, and so have no density, do not count. For columns of any value, bits beyond
+        those of the precision 1.
 
         References
         ----------
         Townsend, Bird and Barber (2019), ICLR: bits-back coding reaches the bound.
         """
         x = np.asarray(self._read(X))
-        seen = int((~np.isnan(x)).sum())
+        seen = int((~np.isnan(x[:, self.story_.columns_with_density])).sum())
         if not seen:
-            raise UsageError("Every cell is missing: there is nothing to compress.")
+            raise UsageError("Every cell is missing or given: there is nothing to compress.")
         return float(-self.story_.log_prob(x, n_importance).sum() / np.log(2.0) / seen)
 
     # Latents -----------------------------------------------------------------------------------

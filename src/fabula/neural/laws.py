@@ -18,15 +18,15 @@ import numpy as np
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
+from fabula.neural.bells import Bell, cell_log_mass, log_density, log_mass, nodes, standard_draw
 from fabula.neural.image_form import ImageForm
 from fabula.neural.number_columns import NumberColumn
 from fabula.neural.table_form import LevelColumn, TableForm
 from fabula.neural.table_inputs import log_softmax_of_parts, one_hot_of_parts
 from fabula.persistence.registry import storable
 
-__all__ = ["Bell", "Law", "PixelLaw", "TableLaw"]
+__all__ = ["Law", "PixelLaw", "TableLaw"]
 
-Bell = Literal["normal", "logistic"]
 Batch = Mapping[str, jax.Array]
 
 # The narrowest bell, in units of the scores: narrower ones would let densities grow without bound
@@ -34,7 +34,8 @@ Batch = Mapping[str, jax.Array]
 _NARROWEST = 0.01
 # Cells narrower than this share of the bell: their probability is density times width.
 _NARROW_CELL = 0.05
-_NODES = 24
+# Of more levels, means are those before rounding, which moves a pixel by less than half a level.
+_FEW_LEVELS = 64
 
 
 class Law(Protocol):
@@ -60,38 +61,6 @@ class Law(Protocol):
     def centres(self, outputs: FloatArray, weights: FloatArray) -> FloatArray:
         """Means of numbers and most probable levels (n, d), over K weighted outputs (K, n, ·)."""
         ...
-
-
-def _standard_cdf_log_mass(bell: Bell, low: jax.Array, high: jax.Array) -> jax.Array:
-    """Log of the probability between two ends, of a standard bell; high > low."""
-    if bell == "logistic":
-        inside = jnp.log(-jnp.expm1(low - high))
-        return jax.nn.log_sigmoid(high) + jax.nn.log_sigmoid(-low) + inside
-    # Both ends in the lower tail, where log Φ has its digits.
-    flip = low + high > 0
-    low, high = jnp.where(flip, -high, low), jnp.where(flip, -low, high)
-    below, above = jax.scipy.special.log_ndtr(low), jax.scipy.special.log_ndtr(high)
-    return above + jnp.log(-jnp.expm1(jnp.minimum(below - above, -1e-7)))
-
-
-def _standard_log_density(bell: Bell, z: jax.Array) -> jax.Array:
-    if bell == "logistic":
-        return jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z)
-    return -0.5 * z * z - 0.5 * math.log(2 * math.pi)
-
-
-def _standard_draw(bell: Bell, key: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    if bell == "logistic":
-        return jax.random.logistic(key, shape)
-    return jax.random.normal(key, shape)
-
-
-def _standard_nodes(bell: Bell) -> FloatArray:
-    """Evenly weighted points that stand for a bell; symmetric, so that linear means are exact."""
-    from scipy.special import logit, ndtri
-
-    shares = (np.arange(_NODES) + 0.5) / _NODES
-    return np.asarray(logit(shares) if bell == "logistic" else ndtri(shares))
 
 
 @storable("neural/table_law")
@@ -187,11 +156,11 @@ class TableLaw:
         log_step = np.log(np.where(on_lattice, steps, 1.0))
         wide = on_lattice & (high - low > _NARROW_CELL)
         # Both branches have gradients: the one that is not taken must not make them NaN.
-        mass = _standard_cdf_log_mass(self.bell, low, jnp.where(wide, high, low + 1.0))
+        mass = log_mass(self.bell, low, jnp.where(wide, high, low + 1.0))
         middle = (batch["numbers"] - centre) / width
         if on_lattice.any():
             middle = jnp.where(on_lattice, 0.5 * (low + high), middle)
-        narrow = _standard_log_density(self.bell, middle) - jnp.log(width) + cells[..., 2]
+        narrow = log_density(self.bell, middle) - jnp.log(width) + cells[..., 2]
         density = jnp.where(wide, mass - log_step, narrow)
         parts = np.asarray(self.form.number_parts)
         if not (parts >= 0).any():
@@ -209,7 +178,7 @@ class TableLaw:
         """Numbers (…, P) and codes (…, Q)."""
         for_numbers, for_codes = jax.random.split(key)
         centre, width = self._bells(outputs)
-        numbers = centre + width * _standard_draw(self.bell, for_numbers, centre.shape)
+        numbers = centre + width * standard_draw(self.bell, for_numbers, centre.shape)
         codes = []
         scores = outputs[..., 2 * self.form.n_numbers :]
         for i, group in enumerate(self.form.groups):
@@ -232,7 +201,7 @@ class TableLaw:
         shares = np.einsum("kn,kns->ns", weights, np.exp(logs))
         centre, width = (np.asarray(a, dtype=np.float64) for a in self._bells(jnp.asarray(outputs)))
         where = _places_of_parts(form)
-        nodes = _standard_nodes(self.bell)
+        evenly = nodes(self.bell)
         for q, j in enumerate(form.code_places):
             if isinstance(form.columns[j], LevelColumn):
                 out[:, j] = shares[:, where[q]].argmax(axis=1)
@@ -240,8 +209,8 @@ class TableLaw:
             column = form.columns[j]
             assert isinstance(column, NumberColumn)
             mean_of_rest = np.zeros(centre.shape[:2])
-            for node in nodes:
-                mean_of_rest += column.value(centre[..., i] + node * width[..., i]) / len(nodes)
+            for node in evenly:
+                mean_of_rest += column.value(centre[..., i] + node * width[..., i]) / len(evenly)
             if part < 0:
                 out[:, j] = np.einsum("kn,kn->n", weights, mean_of_rest)
                 continue
@@ -328,12 +297,12 @@ class PixelLaw:
             bell: Bell = "normal" if self.kind == "normal" else "logistic"
             if self.kind == "normal":
                 scale = math.log(self.form.high - self.form.low)
-                each = _standard_log_density(bell, (x - centre) / width) - jnp.log(width) - scale
+                each = log_density(bell, (x - centre) / width) - jnp.log(width) - scale
             else:
                 half = 0.5 / self._most
                 low = jnp.where(x < half, -jnp.inf, (x - half - centre) / width)
                 high = jnp.where(x > 1 - half, jnp.inf, (x + half - centre) / width)
-                each = _logistic_cell(low, high)
+                each = cell_log_mass(low, high)
         return jnp.where(batch["seen"], each, 0.0).sum(-1)
 
     def draw(self, outputs: jax.Array, key: jax.Array) -> dict[str, jax.Array]:
@@ -343,26 +312,45 @@ class PixelLaw:
         else:
             centre, width = self._bells(outputs)
             bell: Bell = "normal" if self.kind == "normal" else "logistic"
-            shares = centre + width * _standard_draw(bell, key, centre.shape)
+            shares = centre + width * standard_draw(bell, key, centre.shape)
         return {"shares": shares}
 
     def decode(self, drawn: Mapping[str, Any]) -> FloatArray:
         """Rows (n, h·w·c) in the units of the images."""
         shares = np.asarray(drawn["shares"], dtype=np.float64)
         if self.kind == "normal":
-            return self.form.decode(shares)
+            return self._in_units(shares)
         shares = np.clip(shares, 0.0, 1.0)
-        return self.form.decode(np.rint(shares * self._most))
+        return self._in_units(np.rint(shares * self._most) / self._most)
 
     def centres(self, outputs: FloatArray, weights: FloatArray) -> FloatArray:
-        """Mean of each pixel; the probability of white where pixels are black or white."""
+        """Mean of each pixel: of draws, so that it lies within the range where these do."""
         if self.kind == "bernoulli":
-            shares = np.asarray(jax.nn.sigmoid(jnp.asarray(outputs)), dtype=np.float64)
+            shares: FloatArray = np.asarray(jax.nn.sigmoid(jnp.asarray(outputs)), np.float64)
         else:
-            shares = np.clip(np.asarray(self._bells(jnp.asarray(outputs))[0], np.float64), 0.0, 1.0)
-        mean = np.einsum("kn,kns->ns", weights, shares)
-        low, high = self.form.low, self.form.high
-        return np.asarray(low + mean * (high - low))
+            both = self._bells(jnp.asarray(outputs))
+            centre, width = (np.asarray(a, dtype=np.float64) for a in both)
+            shares = centre if self.kind == "normal" else self._mean_of_cells(centre, width)
+        return self._in_units(np.einsum("kn,kns->ns", weights, shares))
+
+    def _in_units(self, shares: FloatArray) -> FloatArray:
+        """Shares of the way from the lowest to the highest value, as values."""
+        return np.asarray(self.form.low + shares * (self.form.high - self.form.low))
+
+    def _mean_of_cells(self, centre: FloatArray, width: FloatArray) -> FloatArray:
+        """Mean shares of logistic bells that are cut into levels, the outermost open.
+
+        A mean of numbers from 0 to 1 is the sum, or the integral, of the chances to exceed each.
+        """
+        from scipy.special import expit
+
+        if self.form.n_levels > _FEW_LEVELS:
+            to_high = np.logaddexp(0.0, (centre - 1.0) / width)
+            return np.asarray(width * (np.logaddexp(0.0, centre / width) - to_high))
+        total = np.zeros(centre.shape)
+        for end in (np.arange(self._most) + 0.5) / self._most:
+            total += expit((centre - end) / width)
+        return total / self._most
 
     def usual_outputs(self, batch: Batch) -> jax.Array:
         """Outputs under which every image looks like all images: where a decoder begins."""
@@ -372,20 +360,3 @@ class PixelLaw:
         if self.kind == "bernoulli":
             return jnp.log(mean / (1 - mean))
         return jnp.concatenate([2 * mean - 1, jnp.zeros_like(mean)])
-
-
-def _logistic_cell(low: jax.Array, high: jax.Array) -> jax.Array:
-    """Log probability between two ends, either of which may be infinite."""
-    first, last = jnp.isneginf(low), jnp.isposinf(high)
-    low_safe = jnp.where(first, 0.0, low)
-    high_safe = jnp.where(last, low_safe + 1.0, jnp.where(first, 1.0, high))
-    high_safe = jnp.where(first & ~last, high, high_safe)
-    gap = jnp.where(first | last, 1.0, high_safe - low_safe)
-    inside = (
-        jax.nn.log_sigmoid(high_safe)
-        + jax.nn.log_sigmoid(-low_safe)
-        + jnp.log(-jnp.expm1(-jnp.maximum(gap, 1e-6)))
-    )
-    below = jax.nn.log_sigmoid(high_safe)
-    above = jax.nn.log_sigmoid(-low_safe)
-    return jnp.where(first, below, jnp.where(last, above, inside))

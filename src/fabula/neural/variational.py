@@ -11,7 +11,7 @@ Chance is a function of the row: its answers do not depend on the rows beside it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from fabula.core.arrays import FloatArray, Members, Responsibilities, Rows
+from fabula.core.arrays import Codes, FloatArray, Members, Responsibilities, Rows
 from fabula.core.regions import Region
 from fabula.neural import variational_draws as draws
 from fabula.neural.autoencoder import Autoencoder
@@ -52,6 +52,7 @@ class Particles(NamedTuple):
     ----------
     latents : (n, K, Z) array
     classes : (n, K) array
+        Of the network, 0 where it has none.
     log_weights : (n, K) array
         Log of p(row, latent, class) / q(latent, class | row).
     """
@@ -115,6 +116,12 @@ class Variational(RowStory):
         return self.shape.told
 
     @property
+    def columns_with_density(self) -> Codes:
+        """Places of the columns of this story that are neither told nor without any value."""
+        told = np.isin(np.arange(self.form_columns), self.told_columns)
+        return np.flatnonzero((self._known_columns & ~told)[list(self.columns)])
+
+    @property
     def n_parameters(self) -> int:
         """Number of weights."""
         return super().n_parameters + (0 if self.deeper is None else self.deeper.n_parameters)
@@ -135,8 +142,7 @@ class Variational(RowStory):
         """A bound of the log density of rows (n,), nats; missing cells integrated out."""
         total = self._log_prob(self.whole(x), n_importance)
         if self.given:
-            nothing = np.full((1, self.n_columns), np.nan)
-            total = total - self._log_prob(self.whole(nothing), draws.DRAWS_FOR_CONDITION)
+            total = total - self._log_given
         # A row of which nothing was seen is certain.
         return np.where(np.isnan(x).all(axis=1), 0.0, total)
 
@@ -147,11 +153,17 @@ class Variational(RowStory):
         )
 
     def log_joint(self, x: Rows, known: Any = None) -> FloatArray:
-        """Bounds of log p(row, class), (n, C)."""
-        found = []
-        for label in range(self.n_labels):
-            found.append(self._log_prob(self.whole(x), None, label))
-        return np.stack(found, axis=1)
+        """Bounds of log p(row, class | what is given), (n, C)."""
+        whole = self.whole(x)
+        found = [self._log_prob(whole, None, label) for label in range(self.n_labels)]
+        joint = np.stack(found, axis=1)
+        return joint - self._log_given if self.given else joint
+
+    @cached_property
+    def _log_given(self) -> float:
+        """The log density of what is given."""
+        nothing = self.whole(np.full((1, self.n_columns), np.nan))
+        return float(self._log_prob(nothing, draws.DRAWS_FOR_CONDITION)[0])
 
     def posterior(self, x: Rows, known: Any = None) -> tuple[FloatArray, Responsibilities]:
         """The bound (n,), and probabilities (n, C) of the classes, or of the prior's components.
@@ -172,7 +184,7 @@ class Variational(RowStory):
     def class_probabilities(self, x: Rows) -> FloatArray:
         """What the classifier says of the classes, (n, C), under the story's shares of them."""
         if self.deeper is not None:
-            return self.deeper.class_probabilities(self.encode(x))
+            return self._expected(x, self.deeper.class_probabilities, self.n_labels)
         whole, found = self.whole(x), []
         for rows in row_slices(len(whole), draws.MOST_ROWS):
             logs = np.asarray(classified(self.module, self.arrays(whole[rows])), dtype=np.float64)
@@ -193,19 +205,34 @@ class Variational(RowStory):
 
         By default that of the encoder, and from 200 draws for rows with cells missing.
         """
+        return self._expected(x, lambda latents: latents, self.shape.n_latent, n_importance)
+
+    def _expected(
+        self,
+        x: Rows,
+        ask: Callable[[FloatArray], FloatArray],
+        size: int,
+        n_importance: int | None = None,
+    ) -> FloatArray:
+        """Posterior mean (n, size) of what ``ask`` says of latents (m, Z), as `encode` has it.
+
+        Where no cell is missing, it is asked about the means of the encoder's normals alone.
+        """
 
         def mean(part: Particles) -> FloatArray:
-            return np.asarray(np.einsum("nk,nkz->nz", shares_of(part.log_weights), part.latents))
+            weights = shares_of(part.log_weights)
+            told = ask(part.latents.reshape(-1, part.latents.shape[-1]))
+            return np.asarray(np.einsum("nk,nks->ns", weights, told.reshape(*weights.shape, size)))
 
         whole = self.whole(x)
         if n_importance is not None:
             return self._over_rows(whole, n_importance, mean)
         holes = np.isnan(whole[:, self._known_columns]).any(axis=1)
-        out = np.empty((len(x), self.shape.n_latent))
+        out = np.empty((len(x), size))
         if holes.any():
             out[holes] = self._over_rows(whole[holes], draws.DRAWS_FOR_POSTERIOR, mean)
         if not holes.all():
-            out[~holes] = self.moments(whole[~holes])[0]
+            out[~holes] = ask(self.moments(whole[~holes])[0])
         return out
 
     def moments(self, whole: Rows) -> tuple[FloatArray, FloatArray]:
@@ -308,16 +335,26 @@ class Variational(RowStory):
         if self.deeper is None:
             return Particles(latents, classes, logs)
         flat = latents.reshape(-1, latents.shape[-1]).astype(np.float64)
-        more, classes = self._depth(flat, None)
-        return Particles(latents, classes.reshape(logs.shape), logs + more.reshape(logs.shape))
+        more = self._depth(flat, None)
+        return Particles(latents, classes, logs + more.reshape(logs.shape))
 
-    def _depth(self, latents: FloatArray, label: int | None) -> tuple[FloatArray, Members]:
-        """What the second layer adds to log weights of latents (n, Z), and their classes."""
+    def member_shares(self, latents: FloatArray, classes: Members) -> FloatArray:
+        """Shares (m, C) that classes, or components of the prior, have in latents (m, Z).
+
+        Where the network knows classes, ``classes`` (m,) of the latents are certain.
+        """
+        if self.deeper is not None:
+            return self.deeper.class_probabilities(latents)
+        if self.n_labels:
+            return np.asarray(np.eye(self.n_labels)[classes])
+        return shares_of(self.components(latents))
+
+    def _depth(self, latents: FloatArray, label: int | None) -> FloatArray:
+        """What the second layer adds to log weights of latents (n, Z)."""
         assert self.deeper is not None
         told = self.deeper._log_prob(latents, _DRAWS_OF_DEPTH, label)
         usual = np.asarray(log_prior(self.module, jnp.asarray(latents, dtype=jnp.float32)))
-        classes = self.deeper.class_probabilities(latents).argmax(axis=1)
-        return told - usual, classes.astype(np.intp)
+        return np.asarray(told - usual)
 
     def _log_prob(
         self, whole: Rows, n_importance: int | None, label: int | None = None
@@ -339,7 +376,7 @@ class Variational(RowStory):
                 each = np.asarray(found[2], dtype=np.float64)[: len(rows)]
                 if self.deeper is not None:
                     flat = np.asarray(found[0], dtype=np.float64)[: len(rows)]
-                    more, _ = self._depth(flat.reshape(-1, flat.shape[-1]), label)
+                    more = self._depth(flat.reshape(-1, flat.shape[-1]), label)
                     each = each + more.reshape(each.shape)
                 out[rows] = np.logaddexp(out[rows], np.logaddexp.reduce(each, axis=1))
         return np.asarray(out - np.log(n_rounds * a_round))

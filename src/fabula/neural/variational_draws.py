@@ -88,7 +88,9 @@ def _sample_given(
     effective = float(n)
     if known:
         particles = story.particles(whole, max(DRAWS_FOR_CONDITION, n), True, rng)
-        weights = _weights_of(particles, label)
+        latents_of, classes = particles.latents[0], particles.classes[0]
+        shares = story.member_shares(latents_of, classes)
+        weights = _weights_of(particles.log_weights, shares, label)
         effective = float(1.0 / np.square(weights).sum())
     found: list[FloatArray] = []
     kept: list[Any] = []
@@ -97,10 +99,9 @@ def _sample_given(
         ask = max(n - have, min(n, 1000))
         if known:
             chosen = rng.choice(len(weights), size=ask, p=weights)
-            latents = np.asarray(particles.latents)[0, chosen]
-            members = np.asarray(particles.classes)[0, chosen].astype(np.intp)
-            if not story.n_labels:
-                members = np.asarray(story.components(latents)).argmax(axis=-1)
+            latents, members = latents_of[chosen], _drawn_from(shares[chosen], rng)
+            if label is not None:
+                members = np.full(ask, label, dtype=np.intp)
         else:
             labels = None if label is None else np.full(ask, label, dtype=np.intp)
             latents, members = _draw_prior(story, ask, rng, labels)
@@ -120,18 +121,27 @@ def _sample_given(
     )
 
 
-def _weights_of(particles: Any, label: int | None) -> FloatArray:
-    """Weights (K,) of the draws for one row; of those of a class, where one is told."""
-    weights = shares_of(particles.log_weights)[0]
+def _weights_of(log_weights: Any, shares: FloatArray, label: int | None) -> FloatArray:
+    """Weights (K,) of the draws for one row, whose members have ``shares`` (K, C); of one, if told.
+
+    ``log_weights`` are (1, K).
+    """
+    weights = shares_of(log_weights)[0]
     if label is None:
         return np.asarray(weights)
-    weights = np.where(np.asarray(particles.classes)[0] == label, weights, 0.0)
+    weights = weights * shares[:, label]
     if not weights.sum() > 0:
         raise DataError(
             f"None of {len(weights)} draws that meet the given values is of the class in question: "
             "with these values it is too improbable to be drawn."
         )
     return np.asarray(weights / weights.sum())
+
+
+def _drawn_from(shares: FloatArray, rng: np.random.Generator) -> Members:
+    """A place (n,) for each row of shares (n, K), as often as they say."""
+    chosen = (np.cumsum(shares, axis=1) <= rng.random((len(shares), 1))).sum(axis=1)
+    return np.asarray(np.minimum(chosen, shares.shape[1] - 1), dtype=np.intp)
 
 
 def complete(story: Variational, x: Rows, rng: np.random.Generator | None = None) -> Rows:
@@ -143,11 +153,11 @@ def complete(story: Variational, x: Rows, rng: np.random.Generator | None = None
         part = whole[rows]
         if not adapt:
             continue
-        particles = story.particles(part, DRAWS_FOR_POSTERIOR, adapt)
+        # Draws are of new latents each time: few of them may carry all the weight.
+        particles = story.particles(part, DRAWS_FOR_POSTERIOR, adapt, rng)
         weights = shares_of(particles.log_weights)
         if rng is not None:
-            chosen = (np.cumsum(weights, axis=1) < rng.random((len(part), 1))).sum(axis=1)
-            chosen = np.minimum(chosen, weights.shape[1] - 1)
+            chosen = _drawn_from(weights, rng)
             each = np.arange(len(part))
             filled = _draw_rows(
                 story,
