@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -117,7 +117,11 @@ class Diffusion(RowStory):
     @property
     def prefers_flow(self) -> bool:
         """Whether the density by the flow is what answers are made of; images have bounds."""
-        return self.has_flow and not hasattr(self.noise.form, "n_pixels")
+        return self.has_flow and not self._is_of_images
+
+    @property
+    def _is_of_images(self) -> bool:
+        return hasattr(self.noise.form, "n_pixels")
 
     # Densities ---------------------------------------------------------------------------------
 
@@ -128,13 +132,22 @@ class Diffusion(RowStory):
 
         Cells that are missing are left out, as the network has learned to do.
         """
-        joint = self._by_class(x, n_times, flow)
+        return self.log_prob_by_chance_of(x, x, n_times, flow=flow)
+
+    def log_prob_by_chance_of(
+        self, x: Rows, others: Rows, n_times: int | None = None, *, flow: bool | None = None
+    ) -> FloatArray:
+        """As `log_prob`, each row with the noise that the same row of ``others`` would meet.
+
+        Densities under the same noise can be compared: most of their error is common.
+        """
+        joint = self._by_class(x, others, n_times, flow)
         total = np.logaddexp.reduce(joint, axis=1)
         return np.where(np.isnan(x).all(axis=1), 0.0, total)
 
     def log_joint(self, x: Rows, known: Any = None) -> FloatArray:
         """Bounds, or estimates, of log p(row, class), (n, C)."""
-        return self._by_class(x, None, None, always=True)
+        return self._by_class(x, x, None, None, always=True)
 
     def posterior(self, x: Rows, known: Any = None) -> tuple[FloatArray, Responsibilities]:
         """Log density (n,), and probabilities (n, C) of the classes, by Bayes' rule.
@@ -151,19 +164,44 @@ class Diffusion(RowStory):
         return replace(self, log_weights=np.asarray(log_weights, dtype=np.float64))
 
     def _by_class(
-        self, x: Rows, n_times: int | None, flow: bool | None, *, always: bool = False
+        self,
+        x: Rows,
+        others: Rows,
+        n_times: int | None,
+        flow: bool | None,
+        *,
+        always: bool = False,
     ) -> FloatArray:
         """Log densities (n, C) with the class; (n, 1) where it is left out."""
         labels: list[int | None] = [None]
         shares: FloatArray = np.zeros(1)
         if self.shape.n_classes and (always or self.shape.n_classes <= _MOST_CLASSES_SUMMED):
-            labels, shares = list(range(self.shape.n_classes)), self.log_weights
-        whole = self.whole(x)
-        found = np.stack([self._log_prob(whole, c, n_times, flow) for c in labels], axis=1)
+            labels, shares = list(range(self.shape.n_classes)), self._log_shares
+        whole, keys = self.whole(x), row_keys(self.whole(others), self.seed)
+        found = np.stack([self._log_prob(whole, keys, c, n_times, flow) for c in labels], axis=1)
         return np.asarray(found + shares)
 
+    @cached_property
+    def _log_shares(self) -> FloatArray:
+        """Log probabilities (C,) of the classes under what is given."""
+        return self._log_shares_under(self.whole(self.row_of({})))
+
+    def _log_shares_under(self, row: Rows) -> FloatArray:
+        """Log probabilities (C,) of the classes under a row (1, all columns of the form)."""
+        told = np.isin(np.arange(self.noise.n_columns), self.told)
+        if np.isnan(row[0, ~told]).all():
+            return self.log_weights
+        every = tuple(range(self.noise.n_columns))
+        joint = replace(self, columns=every, given={}).log_joint(row)[0]
+        return np.asarray(joint - np.logaddexp.reduce(joint))
+
     def _log_prob(
-        self, whole: Rows, label: int | None, n_times: int | None, flow: bool | None
+        self,
+        whole: Rows,
+        keys: np.ndarray,
+        label: int | None,
+        n_times: int | None,
+        flow: bool | None,
     ) -> FloatArray:
         use_flow = self.prefers_flow if flow is None else flow
         if use_flow and not self.has_flow:
@@ -178,10 +216,10 @@ class Diffusion(RowStory):
         for rows in row_slices(len(whole), _MOST_ROWS_OF_DENSITY):
             part = whole[rows]
             n = len(part)
-            keys = padded(row_keys(part, self.seed), _FEWEST_ROWS)
+            chance = padded(keys[rows], _FEWEST_ROWS)
             batch, _, _ = self.batch(part, np.zeros(n, dtype=np.intp))
-            labels = one_hot(label, len(keys), self.shape.n_classes)
-            args = self.module, self.schedule, batch, keys, labels, given
+            labels = one_hot(label, len(chance), self.shape.n_classes)
+            args = self.module, self.schedule, batch, chance, labels, given
             if use_flow:
                 found = flow_of(*args)
             else:
@@ -306,6 +344,7 @@ class Diffusion(RowStory):
             route.churn,
             told,
             1 if told else route.repeats,
+            not self._is_of_images,
         )
 
     def batch(self, whole: Rows, labels: Members, *, pad: bool = True) -> tuple[Any, Any, int]:
@@ -338,8 +377,5 @@ class Diffusion(RowStory):
             return np.zeros(n, dtype=np.intp)
         if labels is not None:
             return np.broadcast_to(np.asarray(labels, dtype=np.intp), (n,)).copy()
-        shares = np.exp(self.log_weights)
-        if not np.isnan(row).all():
-            every = tuple(range(self.noise.n_columns))
-            shares = replace(self, columns=every, given={}).posterior(row)[1][0]
+        shares = np.exp(self._log_shares_under(row))
         return np.asarray(rng.choice(n_classes, size=n, p=shares / shares.sum()), dtype=np.intp)

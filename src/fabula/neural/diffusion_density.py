@@ -81,7 +81,9 @@ def evidence_bound(
         return log_sigma, mixed
 
     def one(total: jax.Array, number: jax.Array) -> tuple[jax.Array, None]:
-        chance = chances(1 + number, n_chances + n_numbers + n_parts)
+        chance = chances(1 + number // 2, n_chances + n_numbers + n_parts)
+        # Noise and its mirror image: what is odd in it is no error of the slope of a bound.
+        chance = jnp.where(number % 2 == 1, 1.0 - chance, chance)
         clean = cleaned(chance[:, :n_chances])
         noise = normal_of(chance[:, n_chances : n_chances + n_numbers])
         log_sigma, density = place(number)

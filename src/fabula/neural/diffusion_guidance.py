@@ -27,6 +27,9 @@ __all__ = ["Steered", "choose", "sample_chosen", "sample_steered"]
 # How often candidates are compared on the way.
 _LOOKS = 12
 _MOST_ROWS = 4096
+# Nats by which a guess that is ruled out falls behind: more, and hardly any such candidate is left
+# to come right; less, and most candidates are wasted on them.
+_BELOW = 2.0
 
 LogP = Callable[[Any], Any]
 
@@ -201,24 +204,28 @@ def choose(
                 f"log_p must give a number for each of {n} rows, and no NaN; it gave an array of "
                 f"shape {now.shape}."
             )
-        gain = _gain(now, before, at_end).reshape(-1, n_candidates)
-        chosen = _resample(gain, 1 if at_end else n_candidates, rng)
+        if not at_end:
+            now = _floored(now)
+        chosen = _resample(
+            (now - before).reshape(-1, n_candidates), 1 if at_end else n_candidates, rng
+        )
         if at_end:
             return np.asarray(rows.numbers)[chosen], np.asarray(rows.codes)[chosen]
-        before = np.where(np.isneginf(now), 0.0, now)[chosen]
+        before = now[chosen]
         rows = Moving(*(a[chosen] for a in rows))
         levels, shows = levels[chosen], shows[chosen]
         known = Known(*(a[chosen] for a in known))
     raise AssertionError("the last look is at the end")
 
 
-def _gain(now: FloatArray, before: FloatArray, at_end: bool) -> FloatArray:
-    """Growth of log_p; what a guess rules out may still come right, but not what a row does."""
-    if not at_end:
-        finite = now[np.isfinite(now)]
-        least = float(finite.min()) if len(finite) else 0.0
-        now = np.where(np.isneginf(now), min(least, 0.0) - 10.0, now)
-    return now - before
+def _floored(guessed: FloatArray) -> FloatArray:
+    """log_p of guesses, -inf a little below the rest: a row may still come right, its guess not.
+
+    Any finite number is right in the limit, since what a candidate gains later counts from it.
+    """
+    finite = guessed[np.isfinite(guessed)]
+    least = float(finite.min()) if len(finite) else 0.0
+    return np.where(np.isneginf(guessed), least - _BELOW, guessed)
 
 
 def _resample(gain: FloatArray, n_kept: int, rng: np.random.Generator) -> np.ndarray:

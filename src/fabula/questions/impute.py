@@ -129,10 +129,16 @@ def _draws(story: Any, x: Rows) -> Rows:
 
 
 def _scores_at(story: Any, x: Rows, column: int, candidates: FloatArray) -> FloatArray:
-    """Log density (m, n) of each row with the column set to each of the candidates (m, n or 1)."""
+    """Log density (m, n) of each row with the column set to each of the candidates (m, n or 1).
+
+    A story whose densities hang on chance, which it takes from the row, has
+    ``log_prob_by_chance_of(rows, others)``: all candidates then meet the chance of the row without
+    the cell. Else the best of them would be the luckiest.
+    """
+    by_chance_of = getattr(story, "log_prob_by_chance_of", None)
     out = np.empty((len(candidates), len(x)))
     for i, values in enumerate(candidates):
         trial = x.astype(np.float64, copy=True)
         trial[:, column] = values
-        out[i] = story.log_prob(trial)
+        out[i] = story.log_prob(trial) if by_chance_of is None else by_chance_of(trial, x)
     return out
