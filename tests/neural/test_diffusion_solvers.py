@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 from fabula.neural.diffusion_density import evidence_bound, flow_log_density
 from fabula.neural.diffusion_guidance import Steered, choose
@@ -122,13 +122,25 @@ def test_solvers_have_the_order_they_should(solver, order):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_draws_have_the_moments_of_the_law(normal, solver):
-    n, steps = 20_000, {"euler": 300, "ancestral": 300}.get(solver, 60)
+    n, steps = 20_000, 300 if solver == "euler" else 60
     course = Course(SCHEDULE, (), steps, solver)
     drawn, _ = drawn_by(normal, course, nothing_known(n, 2, 0), jax.random.key(1))
     drawn = np.asarray(drawn)
     np.testing.assert_allclose(drawn.mean(axis=0), MEAN, atol=4 / np.sqrt(n))
     # 4 standard errors of a variance, and what the steps leave.
-    np.testing.assert_allclose(np.cov(drawn.T), COVARIANCE, atol=4 * np.sqrt(2 / n) + 0.04)
+    np.testing.assert_allclose(np.cov(drawn.T), COVARIANCE, atol=4 * np.sqrt(2 / n) + 0.01)
+
+
+@pytest.mark.parametrize("steps", [20, 50])
+def test_few_ancestral_steps_draw_numbers_as_wide_as_they_are(steps):
+    bell, n = Normal(jnp.zeros(1), jnp.ones((1, 1))), 20_000
+    course = Course(SCHEDULE, (), steps, "ancestral")
+    drawn, _ = drawn_by(bell, course, nothing_known(n, 1, 0), jax.random.key(3))
+    assert np.std(drawn) == pytest.approx(1.0, abs=4 / np.sqrt(2 * n))
+    # Without what a number may differ from its mean by: the lesser of the two extremes.
+    narrow = Course(SCHEDULE, (), steps, "ancestral", unit=False)
+    drawn, _ = drawn_by(bell, narrow, nothing_known(n, 1, 0), jax.random.key(3))
+    assert 0.8 < np.std(drawn) < 0.95
 
 
 @pytest.mark.parametrize("churn", [0.0, 20.0])
@@ -293,6 +305,24 @@ def test_candidates_follow_any_function_of_rows():
     assert drawn.shape == (n, 1)
     assert drawn.mean() == pytest.approx(0.8, abs=4 * np.sqrt(0.2 / n) + 0.02)
     assert drawn.var() == pytest.approx(0.2, rel=4 * np.sqrt(2 / n) + 0.05)
+
+
+def test_candidates_follow_a_rule():
+    bell = Normal(jnp.zeros(1), jnp.ones((1, 1)))
+    n, m, low = 400, 64, 1.0
+
+    def rule(numbers, codes):
+        return np.where(np.asarray(numbers)[:, 0] > low, 0.0, -np.inf)
+
+    course = Course(SCHEDULE, (), 36, "ancestral")
+    known = nothing_known(n * m, 1, 0)
+    drawn, _ = choose(bell, course, known, rule, m, np.random.default_rng(1))
+    mean = norm.pdf(low) / norm.sf(low)
+    spread = np.sqrt(1 + low * mean - mean**2)
+    assert (drawn > low).all()
+    assert drawn.mean() == pytest.approx(mean, abs=4 * spread / np.sqrt(n))
+    near = norm.cdf(low + 0.3) - norm.cdf(low)
+    assert np.mean(drawn < low + 0.3) == pytest.approx(near / norm.sf(low), abs=4 * 0.5 / 20)
 
 
 def test_time_and_noise_are_inverse_and_levels_fall():

@@ -82,7 +82,7 @@ def evidence_bound(
 
     def one(total: jax.Array, number: jax.Array) -> tuple[jax.Array, None]:
         chance = chances(1 + number // 2, n_chances + n_numbers + n_parts)
-        # Noise and its mirror image: what is odd in it is no error of the slope of a bound.
+        # Noise and its mirror image: errors that are odd in it, as those of slopes are, cancel.
         chance = jnp.where(number % 2 == 1, 1.0 - chance, chance)
         clean = cleaned(chance[:, :n_chances])
         noise = normal_of(chance[:, n_chances : n_chances + n_numbers])

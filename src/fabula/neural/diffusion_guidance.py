@@ -198,7 +198,7 @@ def choose(
         numbers, codes = rows.numbers, rows.codes
         if not at_end:
             numbers, codes = _guess(denoiser, course, known, rows, levels[:, last], mine)
-        now = np.asarray(log_p(numbers, codes), dtype=np.float64)
+        now: FloatArray = np.asarray(log_p(numbers, codes), dtype=np.float64)
         if now.shape != (n,) or np.isnan(now).any():
             raise UsageError(
                 f"log_p must give a number for each of {n} rows, and no NaN; it gave an array of "
