@@ -42,8 +42,8 @@ class DiffusionModel(DiffusionQuestions, DensityMixin):
         Share of the signals that are left out while learning.
     steps : int
         Steps from noise to rows.
-    solver : {"heun", "dpm", "euler", "ancestral"}
-        How a step is taken: with two looks at the network, with one and the memory of the last,
+    solver : {"dpm", "heun", "euler", "ancestral"}
+        How a step is taken: with one look at the network and the memory of the last, with two,
         with one, or with one and fresh noise.
     churn : float
         Noise that is added and removed again on the way (S_churn of Karras et al. 2022); not for
@@ -113,7 +113,7 @@ class DiffusionModel(DiffusionQuestions, DensityMixin):
         channels: Sequence[int] | None = None,
         dropout: float = 0.0,
         steps: int = 50,
-        solver: str = "heun",
+        solver: str = "dpm",
         churn: float = 0.0,
         conditional: Sequence[Any] | None = None,
         known_share: float | None = None,

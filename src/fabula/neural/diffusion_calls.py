@@ -39,7 +39,7 @@ class Route:
     """
 
     steps: int = 50
-    solver: Solver = "heun"
+    solver: Solver = "dpm"
     churn: float = 0.0
     repeats: int = 5
     guidance: float = 1.0
