@@ -225,6 +225,28 @@ def test_interrupting_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+_TURNED_INTO_ANOTHER_ERROR = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from fabula.cli import app
+def called(arguments):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except KeyboardInterrupt:
+        raise BaseException("panicked") from None
+app._call = called
+app.main(sys.argv[1:])
+"""
+
+
+def test_an_interrupt_is_one_whatever_a_library_makes_of_it() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _TURNED_INTO_ANOTHER_ERROR, "models"], capture_output=True
+    )
+    assert done.returncode == 130
+    assert done.stderr == b"fabula: interrupted: nothing was written\n"
+
+
 def test_threads_do_not_change_a_bit(fabula: Any, folder: Path) -> None:
     one, two = (
         fabula("score", folder / "bayes.fabula", folder / "people.csv", "--threads", n)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from fabula.cli._interrupts import let_interrupts_through
 from fabula.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class Reading:
         from fabula.tables import MISSING_TOKENS, read_table
 
         if path == "-":
-            _let_interrupts_through()
+            let_interrupts_through()
         delimiter = "\t" if self.delimiter in ("tab", "\\t") else self.delimiter
         return read_table(
             path,
@@ -98,20 +99,6 @@ class Reading:
             encoding=self.encoding,
             skip_lines=self.skip_lines,
         )
-
-
-def _let_interrupts_through() -> None:
-    """Let Ctrl-C end a wait for standard input.
-
-    The handler that polars sets when it is imported makes the system go on waiting.
-    """
-    import signal
-    import threading
-
-    import polars  # noqa: F401
-
-    if hasattr(signal, "siginterrupt") and threading.current_thread() is threading.main_thread():
-        signal.siginterrupt(signal.SIGINT, True)
 
 
 ReadingOptions = Annotated[Reading, Parameter(name="*", group="Reading the table")]

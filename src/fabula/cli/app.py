@@ -15,6 +15,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 from fabula import __version__
 from fabula.cli._console import complain, warnings_as_lines
+from fabula.cli._interrupts import remember_interrupts, was_interrupted
 from fabula.cli._options import Reading
 from fabula.cli._output import stdout_is_closed
 from fabula.cli.align import align
@@ -69,6 +70,7 @@ for _place, _command in enumerate(_COMMANDS):
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and leave with its exit code."""
+    remember_interrupts()
     sys.exit(run(arguments))
 
 
@@ -93,9 +95,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         stdout_is_closed()
         return _PIPE_CLOSED
-    except KeyboardInterrupt:
-        complain("nothing was written", "interrupted")
-        return _INTERRUPTED
     except FabulaError as error:
         if debugging:
             traceback.print_exc()
@@ -104,7 +103,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         complain("there is not enough memory for this; fewer rows or a smaller model may fit.")
         return 1
-    except Exception as error:
+    except SystemExit:
+        raise
+    except BaseException as error:  # a panic of a library in Rust is no Exception
+        if isinstance(error, KeyboardInterrupt) or was_interrupted():
+            complain("nothing was written", "interrupted")
+            return _INTERRUPTED
         if debugging:
             traceback.print_exc()
             return 1
