@@ -2,14 +2,17 @@
 
 All contenders take minibatches of 256 rows from memory, in single precision, with the same widths,
 the same optimiser and a moving average of the weights. They take turns in one process; the fastest
-of three turns counts. The first step includes compilation.
+of three turns counts. The first step includes compilation. The peak of memory is that of a process
+of its own for each contender.
 """
 
 from __future__ import annotations
 
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -32,27 +35,36 @@ def run() -> None:
         return
     torch.manual_seed(0)
     rows: list[list[object]] = []
-    for name, ours, module in (
-        ("variational autoencoder, 784-500-500-50", _our_autoencoder, _torch_autoencoder),
-        ("diffusion, 20 numbers, 3 blocks of 384", _our_diffusion, _torch_diffusion),
-        ("adversarial, 20 numbers, 2 blocks of 256, R1 + R2", _our_adversaries, _torch_adversaries),
-    ):
-        rows += _race(name, ours, module)
-    header = ["network", "contender", "steps a second", "times eager", "first step, s"]
+    for name in _networks():
+        rows += _race(name)
+    header = ["network", "contender", "steps a second", "times eager", "first step, s", "peak MiB"]
     print_table(header, rows)
 
 
-def _race(name: str, ours: Callable[[], Turn], theirs: Callable[..., Turn]) -> list[list[object]]:
-    import torch
+def _networks() -> dict[str, tuple[Callable[[], Turn], Callable[..., Turn]]]:
+    """Ours and theirs."""
+    return {
+        "variational autoencoder, 784-500-500-50": (_our_autoencoder, _torch_autoencoder),
+        "diffusion, 20 numbers, 3 blocks of 384": (_our_diffusion, _torch_diffusion),
+        "adversarial, 20 numbers, 2 blocks of 256, R1 + R2": (_our_adversaries, _torch_adversaries),
+    }
 
+
+def _makers(name: str) -> dict[str, Callable[[], Turn]]:
+    ours, theirs = _networks()[name]
+
+    def compiled() -> Turn:
+        import torch
+
+        return theirs(torch.compile)
+
+    return {"fabula": ours, "PyTorch, eager": theirs, "PyTorch, compiled": compiled}
+
+
+def _race(name: str) -> list[list[object]]:
     contenders: dict[str, Turn] = {}
     first: dict[str, float] = {}
-    makers: dict[str, Callable[[], Turn]] = {
-        "fabula": ours,
-        "PyTorch, eager": theirs,
-        "PyTorch, compiled": partial(theirs, torch.compile),
-    }
-    for label, make in makers.items():
+    for label, make in _makers(name).items():
         began = time.perf_counter()
         turn = make()
         turn(1)
@@ -64,9 +76,23 @@ def _race(name: str, ours: Callable[[], Turn], theirs: Callable[..., Turn]) -> l
             turn(STEPS)
             best[label] = max(best[label], STEPS / (time.perf_counter() - began))
     return [
-        [name, label, f"{speed:.0f}", best[label] / best["PyTorch, eager"], f"{first[label]:.1f}"]
+        [name, label, f"{speed:.0f}", best[label] / best["PyTorch, eager"], f"{first[label]:.1f}",
+         _peak(name, label)]
         for label, speed in best.items()
-    ]
+    ]  # fmt: skip
+
+
+def _peak(name: str, label: str) -> str:
+    """Memory of a process in which this contender takes some steps, the libraries included."""
+    program = f"from benchmarks import neural_speed; neural_speed.take_steps({name!r}, {label!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    return done.stdout.split()[-1] if done.returncode == 0 else "failed"
+
+
+def take_steps(name: str, label: str) -> None:
+    """Some steps of one contender; prints the most memory that the process had, in MiB."""
+    _makers(name)[label]()(STEPS)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 # Ours ------------------------------------------------------------------------------------------
@@ -79,7 +105,7 @@ def _our_turns(learner: Any, data: dict[str, np.ndarray]) -> Turn:
     from fabula.neural.training import _Loop
     from fabula.neural.training_plan import Plan
 
-    loop = _Loop(learner, data, Plan(batch_size=BATCH, max_epochs=10**6), None, None)
+    loop = _Loop(learner, data, Plan(batch_size=BATCH, max_epochs=10**6), None, None, "")
     per_epoch = loop.steps_per_epoch
     state, done = loop.at[0], 0
 
