@@ -19,7 +19,7 @@ import polars as pl
 
 import fabula
 from benchmarks import synthetic_tables as tables
-from benchmarks.timing import print_table
+from benchmarks.timing import print_table, words_of
 
 SOLVERS = ("heun", "dpm", "euler", "ancestral")
 STEPS = (5, 10, 20, 50)
@@ -32,7 +32,7 @@ def run() -> None:
     if not folder:
         print("skipped: set FABULA_DATA to the folder that holds adult/ and shoppers/")
         return
-    wanted = [word for word in os.environ.get("NEURAL", "").split(",") if word]
+    wanted = words_of("NEURAL")
     chosen_tables = [name for name in tables.TABLES if name in wanted] or list(tables.TABLES)
     shares = [SHARES[word] for word in SHARES if word in wanted] or list(SHARES.values())
     names = [word for word in wanted if word not in tables.TABLES and word not in SHARES]

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from benchmarks.timing import print_table
+from benchmarks.timing import print_table, words_of
 from fabula import LatentTreeModel, MixtureModel
 from fabula.evaluation.synthetic import Judgement, judge
 
@@ -143,7 +143,7 @@ def run() -> None:
     if not folder:
         print("skipped: set FABULA_DATA to the folder that holds adult/ and shoppers/")
         return
-    wanted = [word for word in os.environ.get("SYNTHETIC", "").split(",") if word]
+    wanted = words_of("SYNTHETIC")
     for name in TABLES:
         if set(wanted) & set(TABLES) and name not in wanted:
             continue

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-__all__ = ["is_asked", "print_table", "race"]
+__all__ = ["is_asked", "print_table", "race", "words_of"]
 
 
 def race(contenders: dict[str, Callable[[], object]], rounds: int = 2) -> dict[str, float]:
@@ -30,7 +30,12 @@ def print_table(header: list[str], rows: list[list[object]]) -> None:
         print("| " + " | ".join(f"{c:.3g}" if isinstance(c, float) else str(c) for c in row) + " |")
 
 
+def words_of(variable: str) -> list[str]:
+    """The words of a variable of the environment, which has commas between them."""
+    return [word for word in os.environ.get(variable, "").split(",") if word]
+
+
 def is_asked(name: str) -> bool:
-    """Whether NEURAL, words with commas between, has one that the name holds, or is not set."""
-    words = [word for word in os.environ.get("NEURAL", "").split(",") if word]
+    """Whether NEURAL has a word that the name holds, or is not set."""
+    words = words_of("NEURAL")
     return not words or any(word in name for word in words)

@@ -238,11 +238,12 @@ class NeuralEstimator(TableQuestions):
         if not self._is_of_images:
             return super()._give(x, condition)
         kind = np.dtype(getattr(self, "pixel_type_", "float64"))
-        if kind.kind in "iu":
-            # Some laws draw beyond the range of the type, where whole numbers would begin anew.
-            x = np.clip(np.rint(x), np.iinfo(kind).min, np.iinfo(kind).max)
         if kind.kind in "iub":
-            x = np.rint(x).astype(kind)
+            x = np.rint(x)
+            if kind.kind != "b":
+                # Some laws draw beyond the range of the type, where whole numbers would begin anew.
+                x = np.clip(x, np.iinfo(kind).min, np.iinfo(kind).max)
+            x = x.astype(kind)
         return self._as_images(x)
 
     def _as_images(self, x: FloatArray) -> Any:

@@ -27,6 +27,7 @@ from fabula.neural.networks.base import Network
 from fabula.neural.row_batches import padded, row_keys, row_slices
 from fabula.neural.row_stories import RowStory, middle_of_draws, rows_meeting
 from fabula.persistence.registry import storable
+from fabula.structures.mixture import draw_rows as draw_members
 
 __all__ = ["Adversarial"]
 
@@ -308,9 +309,7 @@ class Adversarial(RowStory):
             shares = np.exp(self.log_weights)[None]
         elif shares is None:
             shares = class_shares(self, whole)  # type: ignore[arg-type]
-        bounds = np.cumsum(shares, axis=1)
-        found = (bounds[:, :-1] < rng.random((n, 1)) * bounds[:, -1:]).sum(axis=1)
-        return np.asarray(found, dtype=np.intp)
+        return draw_members(np.broadcast_to(shares, (n, shares.shape[1])), rng)
 
     @cached_property
     def draws_of_classes(self) -> Draws:

@@ -17,6 +17,7 @@ from fabula.core.errors import DataError
 from fabula.core.regions import Region
 from fabula.neural.particles import drawn_rows, outputs_of, prior_components, shares_of
 from fabula.neural.row_batches import padded, row_slices
+from fabula.structures.mixture import draw_rows as draw_members
 
 if TYPE_CHECKING:
     from fabula.neural.variational import Variational
@@ -99,7 +100,7 @@ def _sample_given(
         ask = max(n - have, min(n, 1000))
         if known:
             chosen = rng.choice(len(weights), size=ask, p=weights)
-            latents, members = latents_of[chosen], _drawn_from(shares[chosen], rng)
+            latents, members = latents_of[chosen], draw_members(shares[chosen], rng)
             if label is not None:
                 members = np.full(ask, label, dtype=np.intp)
         else:
@@ -138,12 +139,6 @@ def _weights_of(log_weights: Any, shares: FloatArray, label: int | None) -> Floa
     return np.asarray(weights / weights.sum())
 
 
-def _drawn_from(shares: FloatArray, rng: np.random.Generator) -> Members:
-    """A place (n,) for each row of shares (n, K), as often as they say."""
-    chosen = (np.cumsum(shares, axis=1) <= rng.random((len(shares), 1))).sum(axis=1)
-    return np.asarray(np.minimum(chosen, shares.shape[1] - 1), dtype=np.intp)
-
-
 def complete(story: Variational, x: Rows, rng: np.random.Generator | None = None) -> Rows:
     """Rows with missing cells filled: posterior means (levels: most probable), or one draw."""
     whole = story.whole(x)
@@ -157,7 +152,7 @@ def complete(story: Variational, x: Rows, rng: np.random.Generator | None = None
         particles = story.particles(part, DRAWS_FOR_POSTERIOR, adapt, rng)
         weights = shares_of(particles.log_weights)
         if rng is not None:
-            chosen = _drawn_from(weights, rng)
+            chosen = draw_members(weights, rng)
             each = np.arange(len(part))
             filled = _draw_rows(
                 story,
