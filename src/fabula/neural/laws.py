@@ -294,10 +294,9 @@ class PixelLaw:
             each = x * outputs - jax.nn.softplus(outputs)
         else:
             centre, width = self._bells(outputs)
-            bell: Bell = "normal" if self.kind == "normal" else "logistic"
             if self.kind == "normal":
                 scale = math.log(self.form.high - self.form.low)
-                each = log_density(bell, (x - centre) / width) - jnp.log(width) - scale
+                each = log_density("normal", (x - centre) / width) - jnp.log(width) - scale
             else:
                 half = 0.5 / self._most
                 low = jnp.where(x < half, -jnp.inf, (x - half - centre) / width)
