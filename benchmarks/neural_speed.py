@@ -104,8 +104,8 @@ def _our_turns(learner: Any, data: dict[str, np.ndarray]) -> Turn:
     """So many steps of the loop that `fit` runs."""
     import jax
 
-    from fabula.neural.training import _Loop
-    from fabula.neural.training_plan import Plan
+    from fabula.neural.training.loop import _Loop
+    from fabula.neural.training.plan import Plan
 
     loop = _Loop(learner, data, Plan(batch_size=BATCH, max_epochs=10**6), None, None, "")
     per_epoch = loop.steps_per_epoch
@@ -138,10 +138,10 @@ def _numbers() -> np.ndarray:
 
 
 def _our_autoencoder() -> Turn:
-    from fabula.neural.autoencoder import Autoencoder
-    from fabula.neural.image_form import ImageForm
-    from fabula.neural.laws import PixelLaw
-    from fabula.neural.variational_learning import Bound, learner
+    from fabula.neural.forms.image import ImageForm
+    from fabula.neural.variational.autoencoder import Autoencoder
+    from fabula.neural.variational.laws import PixelLaw
+    from fabula.neural.variational.learning import Bound, learner
 
     images = (255 * _pixels()).astype(np.uint8).reshape(-1, 28, 28)
     form = ImageForm.learned(images, None)
@@ -152,7 +152,7 @@ def _our_autoencoder() -> Turn:
 
 
 def _table() -> tuple[Any, dict[str, np.ndarray]]:
-    from fabula.neural.table_form import TableForm
+    from fabula.neural.forms.table import TableForm
     from fabula.tables.encoding import Field
 
     x = _numbers().astype(float)
@@ -162,10 +162,10 @@ def _table() -> tuple[Any, dict[str, np.ndarray]]:
 
 
 def _our_diffusion() -> Turn:
-    from fabula.neural.diffusion_form import TableNoise
-    from fabula.neural.diffusion_learning import Lesson, learner
-    from fabula.neural.diffusion_network import DiffusionNetwork
-    from fabula.neural.diffusion_schedule import Schedule
+    from fabula.neural.diffusion.form import TableNoise
+    from fabula.neural.diffusion.learning import Lesson, learner
+    from fabula.neural.diffusion.network import DiffusionNetwork
+    from fabula.neural.diffusion.schedule import Schedule
 
     form, arrays = _table()
     shape = DiffusionNetwork(TableNoise.learned(form, arrays), 384, 3)
@@ -173,9 +173,9 @@ def _our_diffusion() -> Turn:
 
 
 def _our_adversaries() -> Turn:
-    from fabula.neural.adversarial_form import TableVectors
-    from fabula.neural.adversarial_learning import Adversaries, Lesson
-    from fabula.neural.adversarial_network import Critic, Generator
+    from fabula.neural.adversarial.form import TableVectors
+    from fabula.neural.adversarial.learning import Adversaries, Lesson
+    from fabula.neural.adversarial.network import Critic, Generator
 
     form, _ = _table()
     x = _numbers().astype(float)

@@ -75,7 +75,7 @@ import numpy as np, pandas as pd
 warnings.simplefilter("ignore")
 kind, source, target, categories, seconds, seed, n = json.loads(sys.argv[1])
 table = pd.read_parquet(source)
-began = time.perf_counter()
+began, what = time.perf_counter(), ""
 if kind == "copula":
     from copulas.multivariate import GaussianMultivariate
     from copulas.univariate import BetaUnivariate
@@ -98,19 +98,19 @@ if kind == "copula":
         made[name] = index.to_numpy()[place]
 else:
     import torch
-    from ctgan import CTGAN, TVAE
-    maker = {"CTGAN": CTGAN, "TVAE": TVAE}[kind]
-    def fitted(epochs):
-        torch.manual_seed(seed); np.random.seed(seed)
-        model = maker(epochs=epochs, enable_gpu=False)
-        began = time.perf_counter()
-        model.fit(table, categories)
-        return model, time.perf_counter() - began
-    # Most of a short fit prepares the columns, for as long as chance has it: many epochs apart.
-    _, few = fitted(1)
-    _, more = fitted(11)
-    each = max((more - few) / 10, more / 50)
-    model, took = fitted(max(1, int((seconds - few) / each)))
+    from ctgan.synthesizers import ctgan, tvae
+    epochs = 0
+    def until_time_is_up(*_, **__):  # in place of their bar of progress over epochs
+        global epochs
+        while time.perf_counter() - began < seconds:
+            epochs += 1
+            yield epochs
+    ctgan.tqdm = tvae.tqdm = until_time_is_up
+    torch.manual_seed(seed); np.random.seed(seed)
+    model = {"CTGAN": ctgan.CTGAN, "TVAE": tvae.TVAE}[kind](enable_gpu=False)
+    model.fit(table, categories)
+    took = time.perf_counter() - began
+    what = f"{epochs} epochs"
     made = model.sample(n)
 for name in table.columns:
     if name not in categories:
@@ -119,7 +119,7 @@ for name in table.columns:
             made[name] = made[name].round()
         made[name] = made[name].clip(table[name].min(), table[name].max())
 made.to_parquet(target)
-print(took)
+print(what, took, sep="\t")
 """
 
 Maker = Callable[[pl.DataFrame, str, int], tuple[pl.DataFrame, float, str]]
@@ -261,6 +261,7 @@ def _peer(kind: str, seconds: float) -> Maker:
             if done.returncode:
                 raise RuntimeError(f"{kind} failed:\n{done.stderr[-2000:]}")
             made = pl.read_parquet(target)
-        return made, float(done.stdout.split()[-1]), ""
+        what, took = done.stdout.splitlines()[-1].split("\t")
+        return made, float(took), what
 
     return make

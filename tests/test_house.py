@@ -152,6 +152,21 @@ def test_every_file_that_the_contributing_guide_names_exists() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
+def test_the_guides_name_every_layer_in_order() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    contract = settings["tool"]["importlinter"]["contracts"][0]
+    lines = [re.sub(r"[()]", "", line) for line in contract["layers"]]
+    guide = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    listed = re.search(r"## Layers.*?```text\n(.*?)```", guide, re.DOTALL)
+    assert listed
+    there = [line for line in lines if (PACKAGE / line.split(" | ")[0]).is_dir()]
+    names = [[name for name in line.split(" | ") if (PACKAGE / name).is_dir()] for line in there]
+    assert [line.split(" | ") for line in listed[1].split("\n") if line] == names
+    table = (ROOT / "docs" / "how_it_works.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", table, re.MULTILINE)
+    assert [row.replace("`", "").split(", ") for row in rows][: len(names)] == names
+
+
 def _pins() -> dict[str, str]:
     pins = {}
     for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines():

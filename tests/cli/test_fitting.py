@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fabula.cli import _fitting
-from fabula.estimators._neural import NeuralEstimator
+from fabula.estimators.networks.fitting import NeuralEstimator
 
 
 class Network(NeuralEstimator):

@@ -28,7 +28,7 @@ from fabula import (
     load,
     save,
 )
-from fabula.estimators._calibration_maps import fit_map
+from fabula.estimators.calibration.maps import fit_map
 from fabula.evaluation.metrics import log_loss
 
 X, Y = load_breast_cancer(return_X_y=True)

@@ -10,7 +10,7 @@ import pytest
 from fabula import DataError, LatentTreeModel, UsageError
 from fabula.core.errors import CannotAnswerError
 from fabula.estimators import latent_tree_model
-from fabula.estimators._tree_columns import _contracted
+from fabula.estimators.trees.columns import _contracted
 
 FAST = {"max_passes": 4, "max_time": 5.0, "random_state": 0}
 

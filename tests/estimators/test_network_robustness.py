@@ -56,9 +56,9 @@ KILLED = textwrap.dedent(
     """
     import sys, time
     sys.path.insert(0, {folder!r})
-    import fabula.neural.training as training
+    from fabula.neural.training import loop
     from test_network_robustness import LINEAR, X, vae
-    training._SECONDS_BETWEEN_CHECKPOINTS = 0.02
+    loop._SECONDS_BETWEEN_CHECKPOINTS = 0.02
     model = vae(checkpoint={file!r}, **LINEAR)
     model._on_progress = lambda *_: time.sleep(0.05)  # or it would be done before it is killed
     model.fit(X)

@@ -89,7 +89,7 @@ def test_odds_and_probabilities_of_being_related(model):
     assert odds == pytest.approx(
         model.score_pairs(pairs)
         - model.story_.log_prob_independent(
-            fabula.estimators._pair_input.read_pairs(pairs, None, model._alphabet).pairs
+            fabula.estimators.pairs.input.read_pairs(pairs, None, model._alphabet).pairs
         )
     )
     p = model.predict_related(pairs, prior=0.1)

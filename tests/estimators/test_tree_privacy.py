@@ -12,7 +12,7 @@ import fabula
 from fabula import LatentTreeModel
 from fabula.core.errors import DataError, UsageError
 from fabula.estimators import _tree_privacy
-from fabula.estimators._tree_privacy import fit_privately
+from fabula.estimators.trees.privacy import fit_privately
 from fabula.learning.privacy import GaussianMechanism, spent
 from fabula.tables.encoding import Field
 

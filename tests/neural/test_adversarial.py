@@ -10,23 +10,23 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fabula.neural.adversarial_classes import class_shares
-from fabula.neural.adversarial_draws import vectors_of
-from fabula.neural.adversarial_form import TableVectors
-from fabula.neural.adversarial_images import (
+from fabula.neural.adversarial.classes import class_shares
+from fabula.neural.adversarial.draws import vectors_of
+from fabula.neural.adversarial.form import TableVectors
+from fabula.neural.adversarial.images import (
     ImageCritic,
     ImageGenerator,
     _coarser,
     _Convolution,
     _finer,
 )
-from fabula.neural.adversarial_learning import Adversaries, Lesson
-from fabula.neural.adversarial_levels import level_shares, with_levels
-from fabula.neural.adversarial_network import Critic, Generator
+from fabula.neural.adversarial.learning import Adversaries, Lesson
+from fabula.neural.adversarial.levels import level_shares, with_levels
+from fabula.neural.adversarial.network import Critic, Generator
+from fabula.neural.forms.table import TableForm
 from fabula.neural.networks.base import join, split
-from fabula.neural.table_form import TableForm
-from fabula.neural.training import train
-from fabula.neural.training_plan import Plan
+from fabula.neural.training.loop import train
+from fabula.neural.training.plan import Plan
 from fabula.tables.fields import Field
 
 FIELDS = [Field("size", "continuous"), Field("hours", "continuous"), Field("kind", "category", 3)]

@@ -7,8 +7,8 @@ import pytest
 from scipy.special import ndtri
 from scipy.stats import kstest
 
-from fabula.neural.adversarial_spread import SpreadColumn
-from fabula.neural.number_columns import learn_number_column
+from fabula.neural.adversarial.spread import SpreadColumn
+from fabula.neural.forms.number_columns import learn_number_column
 
 
 def column_of(values: np.ndarray) -> tuple[SpreadColumn, np.ndarray, np.ndarray]:

@@ -10,12 +10,12 @@ import pytest
 
 from fabula.core.blocks import Sequences
 from fabula.core.errors import CannotAnswerError, DataError
-from fabula.neural.autoregressive import Autoregressive
-from fabula.neural.autoregressive_learning import Lessons, learn
+from fabula.neural.autoregressive.chain import SpeakingChain, learn_chain, share_of_chain
+from fabula.neural.autoregressive.draws import Draws, Rule
+from fabula.neural.autoregressive.learning import Lessons, learn
+from fabula.neural.autoregressive.story import Autoregressive
 from fabula.neural.networks import CausalTransformer, GatedRecurrent, Network
-from fabula.neural.symbol_chain import SpeakingChain, learn_chain, share_of_chain
-from fabula.neural.symbol_draws import Draws, Rule
-from fabula.neural.training_plan import Plan
+from fabula.neural.training.plan import Plan
 from fabula.persistence.codec import pack, unpack
 
 SYMBOLS, CONTEXT = 3, 8

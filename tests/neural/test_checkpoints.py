@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fabula.core.errors import FileFormatError, UsageError
-from fabula.neural.checkpoints import Progress, read_checkpoint, write_checkpoint
+from fabula.neural.training.checkpoints import Progress, read_checkpoint, write_checkpoint
 
 TREES = {"key": jax.random.key(3), "weights": jnp.arange(4.0)}
 PROGRESS = Progress(7, losses={"loss": (2.0, 1.0)}, validation=(0.5,), steps=(7,))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fabula.core.errors import UsageError
-from fabula.estimators._adversarial_coverage import _with_holes_of
-from fabula.neural.coverage import (
+from fabula.estimators.networks.adversarial_coverage import _with_holes_of
+from fabula.neural.adversarial.coverage import (
     LevelShare,
     ModeCoverage,
     density_and_coverage,

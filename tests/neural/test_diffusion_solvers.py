@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from fabula.neural.diffusion_density import evidence_bound, flow_log_density
-from fabula.neural.diffusion_guidance import Steered, choose
-from fabula.neural.diffusion_learning import code_errors
-from fabula.neural.diffusion_schedule import Schedule
-from fabula.neural.diffusion_solvers import SOLVERS, Course, Moving, advance_rows, draw_rows
-from fabula.neural.diffusion_states import (
+from fabula.neural.diffusion.density import evidence_bound, flow_log_density
+from fabula.neural.diffusion.guidance import Steered, choose
+from fabula.neural.diffusion.learning import code_errors
+from fabula.neural.diffusion.schedule import Schedule
+from fabula.neural.diffusion.solvers import SOLVERS, Course, Moving, advance_rows, draw_rows
+from fabula.neural.diffusion.states import (
     MASKED,
     Clean,
     Known,

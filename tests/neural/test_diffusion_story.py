@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from fabula.neural.diffusion import Diffusion
-from fabula.neural.diffusion_form import PixelNoise, TableNoise
-from fabula.neural.diffusion_network import DiffusionNetwork
-from fabula.neural.diffusion_schedule import Schedule
-from fabula.neural.diffusion_states import MASKED
-from fabula.neural.image_form import ImageForm
+from fabula.neural.diffusion.form import PixelNoise, TableNoise
+from fabula.neural.diffusion.network import DiffusionNetwork
+from fabula.neural.diffusion.schedule import Schedule
+from fabula.neural.diffusion.states import MASKED
+from fabula.neural.diffusion.story import Diffusion
+from fabula.neural.forms.image import ImageForm
+from fabula.neural.forms.number_columns import NumberColumn
+from fabula.neural.forms.table import LevelColumn, TableForm
 from fabula.neural.networks.base import Network
-from fabula.neural.number_columns import NumberColumn
-from fabula.neural.table_form import LevelColumn, TableForm
 from fabula.questions.impute import impute
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fabula.core.errors import DataError, UsageError
-from fabula.neural.image_form import ImageForm
+from fabula.neural.forms.image import ImageForm
 
 RNG = np.random.default_rng(0)
 

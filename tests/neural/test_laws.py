@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.stats import logistic, norm
 
-from fabula.neural.bells import log_density, log_mass
-from fabula.neural.image_form import ImageForm
-from fabula.neural.laws import PixelLaw, TableLaw
-from fabula.neural.number_columns import NumberColumn
-from fabula.neural.table_form import LevelColumn, TableForm
+from fabula.neural.forms.image import ImageForm
+from fabula.neural.forms.number_columns import NumberColumn
+from fabula.neural.forms.table import LevelColumn, TableForm
+from fabula.neural.variational.bells import log_density, log_mass
+from fabula.neural.variational.laws import PixelLaw, TableLaw
 
 KEY = jax.random.key(0)
 LINE = np.array([-4.0, 0.0, 9.0]), np.array([-2.0, 0.0, 3.0])

@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 
-from fabula.neural.autoencoder import Autoencoder
-from fabula.neural.laws import TableLaw
-from fabula.neural.live_latents import live_latents, with_latents
+from fabula.neural.forms.table import TableForm
 from fabula.neural.networks.base import Network
-from fabula.neural.table_form import TableForm
+from fabula.neural.variational.autoencoder import Autoencoder
+from fabula.neural.variational.laws import TableLaw
+from fabula.neural.variational.live_latents import live_latents, with_latents
 from fabula.tables.encoding import Field
 
 

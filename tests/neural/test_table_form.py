@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fabula.core.errors import DataError, UsageError
-from fabula.neural.number_columns import NumberColumn, learn_number_column
-from fabula.neural.table_form import TableForm
+from fabula.neural.forms.number_columns import NumberColumn, learn_number_column
+from fabula.neural.forms.table import TableForm
 from fabula.persistence.codec import pack, unpack
 from fabula.tables.encoding import Field
 

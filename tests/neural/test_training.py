@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from fabula.core.errors import ConvergenceWarning, DataError, FileFormatError, UsageError
-from fabula.neural.descent import Descent
-from fabula.neural.training import train
-from fabula.neural.training_plan import Plan
+from fabula.neural.training.descent import Descent
+from fabula.neural.training.loop import train
+from fabula.neural.training.plan import Plan
 
 
 def line(n: int = 1000, seed: int = 0) -> dict[str, np.ndarray]:
@@ -179,11 +179,11 @@ KILLED = textwrap.dedent(
     from pathlib import Path
     import numpy as np
     sys.path.insert(0, {folder!r})
-    import fabula.neural.training as training
+    from fabula.neural.training import loop
     from test_training import learner, line
-    training._SECONDS_BETWEEN_CHECKPOINTS = 0.05
-    plan = training.Plan(batch_size=2, max_epochs=100)
-    learned, _ = training.train(learner(), line(), plan, checkpoint=Path({file!r}))
+    loop._SECONDS_BETWEEN_CHECKPOINTS = 0.05
+    plan = loop.Plan(batch_size=2, max_epochs=100)
+    learned, _ = loop.train(learner(), line(), plan, checkpoint=Path({file!r}))
     np.savez({result!r}, **learned)
     """
 )

@@ -13,13 +13,13 @@ from scipy.stats import multivariate_normal
 
 from fabula.core.errors import CannotAnswerError, DataError
 from fabula.core.regions import Interval
-from fabula.neural.autoencoder import Autoencoder
-from fabula.neural.laws import TableLaw
+from fabula.neural.forms.number_columns import NumberColumn
+from fabula.neural.forms.table import LevelColumn, TableForm
 from fabula.neural.networks import Network
-from fabula.neural.number_columns import NumberColumn
-from fabula.neural.table_form import LevelColumn, TableForm
-from fabula.neural.variational import Variational
-from fabula.neural.variational_draws import _weights_of
+from fabula.neural.variational.autoencoder import Autoencoder
+from fabula.neural.variational.draws import _weights_of
+from fabula.neural.variational.laws import TableLaw
+from fabula.neural.variational.story import Variational
 from fabula.persistence.codec import pack, unpack
 
 LOADINGS = np.array([[1.0, 0.3], [-0.5, 1.2], [0.8, 0.8], [0.0, -1.0]])

@@ -170,7 +170,7 @@ def _count_labels(scan: Any, target: str, estimator: Any) -> dict[str, int]:
 
 
 def _of_the_fit(estimator: Any, seconds: float) -> dict[str, Any]:
-    from fabula.estimators._neural import NeuralEstimator
+    from fabula.estimators.networks.fitting import NeuralEstimator
 
     states = getattr(estimator, "n_states_", None)
     hidden = states is None and not hasattr(estimator, "classes_")

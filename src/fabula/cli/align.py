@@ -252,7 +252,7 @@ def _say(alignment: Any, log_odds: float) -> None:
 def _say_samples(alignment: Any, drawn: Any) -> None:
     import numpy as np
 
-    from fabula.estimators._pair_alignments import shared_columns
+    from fabula.estimators.pairs.alignments import shared_columns
     from fabula.report import percent
 
     different = len({(each.starts, each.cigar()) for each in drawn})

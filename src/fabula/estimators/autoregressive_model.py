@@ -12,13 +12,13 @@ from sklearn.base import DensityMixin
 
 from fabula.core.blocks import Sequences
 from fabula.core.errors import UsageError
-from fabula.estimators._network_checks import check_training, need_neural
-from fabula.estimators._network_symbols import NetworkSymbolQuestions
-from fabula.estimators._questions import generator_of
-from fabula.estimators._sequences import whole_number
-from fabula.estimators._symbol_form import LearnsSymbols
-from fabula.estimators._symbol_questions import check_range
-from fabula.estimators._told import ConditionForm
+from fabula.estimators.base.questions import generator_of
+from fabula.estimators.networks.checks import check_training, need_neural
+from fabula.estimators.networks.symbols import NetworkSymbolQuestions
+from fabula.estimators.networks.told import ConditionForm
+from fabula.estimators.sequences.model import whole_number
+from fabula.estimators.sequences.symbol_form import LearnsSymbols
+from fabula.estimators.sequences.symbol_questions import check_range
 from fabula.persistence.registry import storable
 
 __all__ = ["AutoregressiveModel"]
@@ -205,9 +205,9 @@ class AutoregressiveModel(NetworkSymbolQuestions, LearnsSymbols, DensityMixin):
         weights: Any,
         shape: tuple[int, int],
     ) -> None:
-        from fabula.neural.autoregressive_learning import Lessons, learn
+        from fabula.neural.autoregressive.learning import Lessons, learn
         from fabula.neural.networks import CausalTransformer, GatedRecurrent
-        from fabula.neural.training_plan import Plan
+        from fabula.neural.training.plan import Plan
 
         width, depth = shape
         form = self.condition_form_

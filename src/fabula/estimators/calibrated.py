@@ -13,8 +13,11 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
-from fabula.estimators._calibration_maps import METHODS, CalibrationMap, fit_map, normalise_rows
-from fabula.estimators._held_out import (
+from fabula.estimators.base.class_questions import ClassQuestions, read_prior, wants_estimate
+from fabula.estimators.base.frames import is_frame
+from fabula.estimators.base.table import TableEstimator
+from fabula.estimators.base.target import read_target
+from fabula.estimators.calibration.held_out import (
     HeldOut,
     Learner,
     as_rows,
@@ -23,8 +26,7 @@ from fabula.estimators._held_out import (
     log_posterior,
     reads_sequences,
 )
-from fabula.estimators._questions import ClassQuestions, read_prior, wants_estimate
-from fabula.estimators._table import TableEstimator, is_frame, read_target
+from fabula.estimators.calibration.maps import METHODS, CalibrationMap, fit_map, normalise_rows
 from fabula.persistence.registry import storable
 from fabula.questions.classify import check_prior, climb_priors
 from fabula.questions.decide import Decisions, decide

@@ -10,9 +10,9 @@ from sklearn.base import DensityMixin
 
 from fabula.core.arrays import Codes, Rows
 from fabula.core.errors import UsageError
-from fabula.estimators._diffusion_questions import DiffusionQuestions, check_route
-from fabula.estimators._network_checks import check_part
-from fabula.estimators._sequences import whole_number
+from fabula.estimators.networks.checks import check_part
+from fabula.estimators.networks.diffusion_questions import DiffusionQuestions, check_route
+from fabula.estimators.sequences.model import whole_number
 from fabula.persistence.registry import storable
 
 __all__ = ["DiffusionModel"]
@@ -101,7 +101,7 @@ class DiffusionModel(DiffusionQuestions, DensityMixin):
     True
     """
 
-    _story = "fabula.neural.diffusion:Diffusion"
+    _story = "fabula.neural.diffusion.story:Diffusion"
     _usual_steps = 12_000
     _most_passes = 2000
 
@@ -153,8 +153,8 @@ class DiffusionModel(DiffusionQuestions, DensityMixin):
         self.random_state = random_state
 
     def _learn(self, x: Rows, codes: Codes | None, rng: np.random.Generator) -> None:
-        from fabula.neural.diffusion import Diffusion, Route
-        from fabula.neural.diffusion_learning import Lesson, learner
+        from fabula.neural.diffusion.learning import Lesson, learner
+        from fabula.neural.diffusion.story import Diffusion, Route
         from fabula.neural.networks.base import Network, join
 
         arrays: dict[str, np.ndarray] = self.form_.encode(x)
@@ -185,15 +185,15 @@ class DiffusionModel(DiffusionQuestions, DensityMixin):
         )
 
     def _schedule(self) -> Any:
-        from fabula.neural.diffusion_schedule import Schedule
+        from fabula.neural.diffusion.schedule import Schedule
 
         # Pixels beside one another are alike: it takes more noise before nothing is to be seen.
         return Schedule(centre=0.0, highest=80.0) if self._reads_images else Schedule()
 
     def _shape(self, arrays: Mapping[str, np.ndarray], n_classes: int) -> Any:
-        from fabula.neural.diffusion_form import PixelNoise, TableNoise
-        from fabula.neural.diffusion_network import DiffusionNetwork
-        from fabula.neural.image_form import ImageForm
+        from fabula.neural.diffusion.form import PixelNoise, TableNoise
+        from fabula.neural.diffusion.network import DiffusionNetwork
+        from fabula.neural.forms.image import ImageForm
 
         noise: Any
         channels: tuple[int, ...] = ()

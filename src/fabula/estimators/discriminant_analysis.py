@@ -12,8 +12,8 @@ from fabula import families
 from fabula.core.arrays import Codes, FloatArray
 from fabula.core.blocks import Block
 from fabula.core.errors import UsageError
-from fabula.estimators._classes import ClassModel
-from fabula.estimators._limits import refuse_hopeless_covariances
+from fabula.estimators.base.classes import ClassModel
+from fabula.estimators.base.limits import refuse_hopeless_covariances
 from fabula.families.base import Family
 from fabula.families.normal_diagonal import NormalDiagonal, widening
 from fabula.families.priors import (

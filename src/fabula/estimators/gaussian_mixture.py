@@ -10,9 +10,9 @@ import numpy as np
 from fabula import families
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
-from fabula.estimators._components import ComponentModel
-from fabula.estimators._limits import refuse_hopeless_covariances
-from fabula.estimators._table import adopt_columns
+from fabula.estimators.base.columns import adopt_columns
+from fabula.estimators.base.components import ComponentModel
+from fabula.estimators.base.limits import refuse_hopeless_covariances
 from fabula.families.base import Family
 from fabula.families.priors import CovariancePrior
 from fabula.learning.em import Report

@@ -10,9 +10,9 @@ from sklearn.base import TransformerMixin
 
 from fabula.core.arrays import Codes, Rows
 from fabula.core.errors import DataError, UsageError
-from fabula.estimators._adversarial_questions import AdversarialQuestions
-from fabula.estimators._network_checks import check_not_negative, check_part
-from fabula.estimators._sequences import whole_number
+from fabula.estimators.networks.adversarial_questions import AdversarialQuestions
+from fabula.estimators.networks.checks import check_not_negative, check_part
+from fabula.estimators.sequences.model import whole_number
 from fabula.persistence.registry import storable
 
 __all__ = ["GenerativeAdversarialNetwork"]
@@ -107,7 +107,7 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
     ('implicit', True)
     """
 
-    _story = "fabula.neural.adversarial:Adversarial"
+    _story = "fabula.neural.adversarial.story:Adversarial"
     _usual_steps = 10_000
     _most_passes = 2000
     # Nothing is held out: see the parameters.
@@ -164,9 +164,9 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
         self.random_state = random_state
 
     def _learn(self, x: Rows, codes: Codes | None, rng: np.random.Generator) -> None:
-        from fabula.neural.adversarial import Adversarial
-        from fabula.neural.adversarial_learning import Adversaries
-        from fabula.neural.adversarial_levels import level_shares, with_levels
+        from fabula.neural.adversarial.learning import Adversaries
+        from fabula.neural.adversarial.levels import level_shares, with_levels
+        from fabula.neural.adversarial.story import Adversarial
         from fabula.neural.networks.base import Network
 
         vectors = self._vectors(x)
@@ -197,15 +197,15 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
         )
 
     def _vectors(self, x: Rows) -> Any:
-        from fabula.neural.adversarial_form import PixelVectors, TableVectors
-        from fabula.neural.image_form import ImageForm
+        from fabula.neural.adversarial.form import PixelVectors, TableVectors
+        from fabula.neural.forms.image import ImageForm
 
         if isinstance(self.form_, ImageForm):
             return PixelVectors.learned(self.form_, x)
         return TableVectors.learned(self.form_, x)
 
     def _lesson(self, told: tuple[int, ...], known_share: float) -> Any:
-        from fabula.neural.adversarial_learning import Lesson
+        from fabula.neural.adversarial.learning import Lesson
 
         relativistic = self.loss == "relativistic"
         usual = (3.0 if self._reads_images else 0.01) if relativistic else 10.0
@@ -218,7 +218,7 @@ class GenerativeAdversarialNetwork(AdversarialQuestions, TransformerMixin):
         )
 
     def _shapes(self, vectors: Any, tells: bool, n_classes: int) -> tuple[Any, Any]:
-        from fabula.neural.adversarial_network import Critic, Generator
+        from fabula.neural.adversarial.network import Critic, Generator
 
         sizes = int(self.width), int(self.depth), n_classes, tells, self._channels(vectors.form)
         return Generator(vectors, int(self.n_latent), *sizes), Critic(

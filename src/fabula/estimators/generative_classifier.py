@@ -10,13 +10,14 @@ from sklearn.base import clone
 
 from fabula.core.blocks import ArrayBlocks, SequenceBlocks, Sequences
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
-from fabula.estimators._families import choose_families, made_of_rows
-from fabula.estimators._sequence_classes import (
+from fabula.estimators.base.families import choose_families, made_of_rows
+from fabula.estimators.base.frames import is_frame, take_rows
+from fabula.estimators.base.target import read_target
+from fabula.estimators.sequences.classes import (
     SequenceClassQuestions,
     common_emission,
     settled_chains,
 )
-from fabula.estimators._table import is_frame, read_target, take_rows
 from fabula.learning.em import Report, expectation_maximisation
 from fabula.learning.fitting import block_rows
 from fabula.persistence.registry import storable

@@ -12,25 +12,29 @@ from sklearn.base import DensityMixin, clone
 from fabula.core.arrays import FloatArray, Mask
 from fabula.core.blocks import SequenceBlocks, Sequences
 from fabula.core.errors import ConvergenceWarning, UsageError, warn
-from fabula.estimators._chain_parameters import (
+from fabula.estimators.base.questions import generator_of
+from fabula.estimators.sequences.chain_parameters import (
     check_chain,
     check_enough,
     check_parameters,
     plain_form,
 )
-from fabula.estimators._chain_questions import ChainQuestions
-from fabula.estimators._emissions import (
+from fabula.estimators.sequences.chain_questions import ChainQuestions
+from fabula.estimators.sequences.emissions import (
     array_kind_of,
     emission_from,
     emission_template,
     refuse_impossible_steps,
     with_ridge,
 )
-from fabula.estimators._questions import generator_of
-from fabula.estimators._sequence_form import SequenceForm
-from fabula.estimators._sequence_states import read_states, refuse_impossible_states
-from fabula.estimators._sequences import whole_number
-from fabula.estimators._topologies import allowed_starts, allowed_transitions, read_pseudo_counts
+from fabula.estimators.sequences.form import SequenceForm
+from fabula.estimators.sequences.model import whole_number
+from fabula.estimators.sequences.states import read_states, refuse_impossible_states
+from fabula.estimators.sequences.topologies import (
+    allowed_starts,
+    allowed_transitions,
+    read_pseudo_counts,
+)
 from fabula.families.base import Family
 from fabula.families.mixed import Mixed
 from fabula.learning import fitting

@@ -13,19 +13,20 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, Transfor
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
-from fabula.estimators._families import choose_families, family_names
-from fabula.estimators._files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
-from fabula.estimators._limits import refuse_impossible_cells
-from fabula.estimators._questions import generator_of
-from fabula.estimators._table import adopt_encoding, read_target
-from fabula.estimators._target_questions import TargetQuestions
-from fabula.estimators._tree_aims import aim_named, settings_of
-from fabula.estimators._tree_averages import averaged, held_out_of, one_report
-from fabula.estimators._tree_columns import ExtendedBlocks, TreeColumns
-from fabula.estimators._tree_fitting import default_family, fit_trees, pooled_banks, prior_of
-from fabula.estimators._tree_privacy import fit_privately
-from fabula.estimators._tree_public import forget_the_rows, stated_bounds, steps_of
-from fabula.estimators._tree_shapes import TreeShapeFound, learn_shapes
+from fabula.estimators.base.columns import adopt_encoding
+from fabula.estimators.base.families import choose_families, family_names
+from fabula.estimators.base.files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
+from fabula.estimators.base.limits import refuse_impossible_cells
+from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.target import read_target
+from fabula.estimators.base.target_questions import TargetQuestions
+from fabula.estimators.trees.aims import aim_named, settings_of
+from fabula.estimators.trees.averages import averaged, held_out_of, one_report
+from fabula.estimators.trees.columns import ExtendedBlocks, TreeColumns
+from fabula.estimators.trees.fitting import default_family, fit_trees, pooled_banks, prior_of
+from fabula.estimators.trees.privacy import fit_privately
+from fabula.estimators.trees.public import forget_the_rows, stated_bounds, steps_of
+from fabula.estimators.trees.shapes import TreeShapeFound, learn_shapes
 from fabula.families.base import Family
 from fabula.families.product import Product
 from fabula.learning.em import Report, expectation_maximisation

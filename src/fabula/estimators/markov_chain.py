@@ -11,11 +11,11 @@ from sklearn.base import DensityMixin
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError, UsageError
-from fabula.estimators._questions import generator_of
-from fabula.estimators._sequence_form import SequenceForm
-from fabula.estimators._sequences import whole_number
-from fabula.estimators._symbol_form import LearnsSymbols
-from fabula.estimators._symbol_questions import bits
+from fabula.estimators.base.questions import generator_of
+from fabula.estimators.sequences.form import SequenceForm
+from fabula.estimators.sequences.model import whole_number
+from fabula.estimators.sequences.symbol_form import LearnsSymbols
+from fabula.estimators.sequences.symbol_questions import bits
 from fabula.learning.em import Report
 from fabula.persistence.registry import storable
 from fabula.structures.markov_chain import MarkovChain as Chain

@@ -9,9 +9,9 @@ import numpy as np
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
-from fabula.estimators._components import ComponentModel
-from fabula.estimators._families import choose_families, family_names, product_template
-from fabula.estimators._limits import refuse_impossible_cells
+from fabula.estimators.base.components import ComponentModel
+from fabula.estimators.base.families import choose_families, family_names, product_template
+from fabula.estimators.base.limits import refuse_impossible_cells
 from fabula.families.base import Family
 from fabula.learning.starts import Start
 from fabula.persistence.registry import storable

@@ -9,8 +9,8 @@ import numpy as np
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, ConvergenceWarning, DataError, UsageError, warn
-from fabula.estimators._pair_given import GivenPairs
-from fabula.estimators._pair_input import PairInput, letters_of, read_pairs
+from fabula.estimators.pairs.given import GivenPairs
+from fabula.estimators.pairs.input import PairInput, letters_of, read_pairs
 from fabula.families.substitution import Substitution, SubstitutionName
 from fabula.learning.em import Report, expectation_maximisation
 from fabula.learning.evolution import EvolutionFit, Interval, fit_evolution

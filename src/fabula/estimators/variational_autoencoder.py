@@ -10,9 +10,9 @@ from sklearn.base import DensityMixin, TransformerMixin
 
 from fabula.core.arrays import Codes, Rows
 from fabula.core.errors import UsageError
-from fabula.estimators._latent_questions import LatentQuestions
-from fabula.estimators._network_checks import check_not_negative, check_part
-from fabula.estimators._sequences import whole_number
+from fabula.estimators.networks.checks import check_not_negative, check_part
+from fabula.estimators.networks.latent_questions import LatentQuestions
+from fabula.estimators.sequences.model import whole_number
 from fabula.persistence.registry import storable
 
 __all__ = ["VariationalAutoencoder"]
@@ -114,7 +114,7 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
     True
     """
 
-    _story = "fabula.neural.variational:Variational"
+    _story = "fabula.neural.variational.story:Variational"
 
     def __init__(
         self,
@@ -186,10 +186,10 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
         """
         from dataclasses import replace
 
-        from fabula.neural.autoencoder import Autoencoder
-        from fabula.neural.laws import TableLaw
-        from fabula.neural.live_latents import live_latents, with_latents
-        from fabula.neural.table_form import TableForm
+        from fabula.neural.forms.table import TableForm
+        from fabula.neural.variational.autoencoder import Autoencoder
+        from fabula.neural.variational.laws import TableLaw
+        from fabula.neural.variational.live_latents import live_latents, with_latents
         from fabula.tables.encoding import Field
 
         means, widths = first.moments(first.whole(x))
@@ -226,8 +226,8 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
     ) -> Any:
         """The story of rows, and of their classes where there are codes."""
         from fabula.neural.networks.base import Network, join
-        from fabula.neural.variational import Variational
-        from fabula.neural.variational_learning import Bound, learner
+        from fabula.neural.variational.learning import Bound, learner
+        from fabula.neural.variational.story import Variational
 
         n = len(arrays["seen"])
         shares = self._log_shares(codes)
@@ -271,9 +271,9 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
         )
 
     def _shape(self, with_classes: bool) -> Any:
-        from fabula.neural.autoencoder import Autoencoder
-        from fabula.neural.image_form import ImageForm
-        from fabula.neural.laws import PixelLaw, TableLaw
+        from fabula.neural.forms.image import ImageForm
+        from fabula.neural.variational.autoencoder import Autoencoder
+        from fabula.neural.variational.laws import PixelLaw, TableLaw
 
         law: Any
         form = self.form_

@@ -13,9 +13,9 @@ from sklearn.base import clone
 
 from fabula.core.errors import DataError, UsageError
 from fabula.estimators import GaussianMixture, GenerativeClassifier, MixtureModel
-from fabula.estimators._held_out import as_rows
-from fabula.estimators._table import is_frame, take_rows
+from fabula.estimators.base.frames import is_frame, take_rows
 from fabula.estimators.calibrated import Calibrated
+from fabula.estimators.calibration.held_out import as_rows
 from fabula.evaluation.comparing import compare_on
 from fabula.evaluation.comparison import Comparison, ModelResult
 from fabula.evaluation.contestants import choose_contestants

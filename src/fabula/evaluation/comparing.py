@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fabula.core.errors import UsageError
-from fabula.estimators._calibration_maps import METHODS
+from fabula.estimators.calibration.maps import METHODS
 from fabula.evaluation.comparison import Comparison, ModelResult
 from fabula.evaluation.contestants import Contestant, Skipped, choose_contestants
 from fabula.evaluation.differences import corrected_resampled_difference

@@ -19,8 +19,8 @@ from fabula.estimators import (
     NaiveBayes,
     QuadraticDiscriminantAnalysis,
 )
-from fabula.estimators._questions import ClassQuestions
-from fabula.estimators._target_questions import TargetQuestions
+from fabula.estimators.base.class_questions import ClassQuestions
+from fabula.estimators.base.target_questions import TargetQuestions
 from fabula.evaluation.dividers import Divider, why_not
 from fabula.evaluation.problems import Problem
 from fabula.evaluation.results import Result

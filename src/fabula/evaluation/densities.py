@@ -13,8 +13,9 @@ from sklearn.base import clone
 
 from fabula.core.errors import DataError
 from fabula.estimators import GaussianMixture, LatentTreeModel, MixtureModel
-from fabula.estimators._families import choose_families
-from fabula.estimators._table import TableEstimator, take_rows
+from fabula.estimators.base.families import choose_families
+from fabula.estimators.base.frames import take_rows
+from fabula.estimators.base.table import TableEstimator
 from fabula.evaluation.differences import paired_difference
 from fabula.evaluation.predictions import Floats
 from fabula.evaluation.results import Result

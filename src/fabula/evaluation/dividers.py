@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
-from fabula.estimators._table import TableEstimator, read_target
+from fabula.estimators.base.table import TableEstimator
+from fabula.estimators.base.target import read_target
 from fabula.tables.encoding import Field
 
 __all__ = ["DIVIDERS", "Divider", "DividerKind", "why_not"]

@@ -10,9 +10,11 @@ import numpy as np
 
 from fabula.core.arrays import Codes
 from fabula.core.errors import DataError, UsageError
-from fabula.estimators._held_out import as_rows, labels_of
-from fabula.estimators._table import TableEstimator, is_frame, read_target, take_rows
+from fabula.estimators.base.frames import is_frame, take_rows
+from fabula.estimators.base.table import TableEstimator
+from fabula.estimators.base.target import read_target
 from fabula.estimators.calibrated import Calibrated
+from fabula.estimators.calibration.held_out import as_rows, labels_of
 from fabula.tables.encoding import Field, TableEncoding
 
 __all__ = ["Fold", "Problem", "read_problem"]

@@ -13,10 +13,10 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from fabula.core.arrays import FloatArray
-from fabula.estimators._held_out import log_posterior
-from fabula.estimators._questions import ClassQuestions
-from fabula.estimators._target_questions import TargetQuestions
+from fabula.estimators.base.class_questions import ClassQuestions
+from fabula.estimators.base.target_questions import TargetQuestions
 from fabula.estimators.calibrated import Calibrated, calibrate_each
+from fabula.estimators.calibration.held_out import log_posterior
 from fabula.evaluation.contestants import Contestant
 from fabula.evaluation.predictions import check_predictions
 from fabula.evaluation.problems import Fold, Problem

@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from fabula.core.errors import DataError, UsageError, warn
-from fabula.estimators._calibration_maps import METHODS
-from fabula.estimators._table import is_frame
+from fabula.estimators.base.frames import is_frame
+from fabula.estimators.calibration.maps import METHODS
 from fabula.evaluation.contestants import Contestant, choose_contestants
 from fabula.evaluation.curves import Curve
 from fabula.evaluation.metrics import brier_losses

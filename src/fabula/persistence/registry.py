@@ -197,7 +197,7 @@ def _import_submodules(module: str) -> None:
         package = importlib.import_module(module)
     except ModuleNotFoundError:
         return
-    for found in pkgutil.iter_modules(getattr(package, "__path__", ()), f"{module}."):
+    for found in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{module}."):
         importlib.import_module(found.name)
 
 

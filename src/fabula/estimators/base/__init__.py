@@ -1,0 +1,1 @@
+"""What models of rows share: reading tables, fitting and answering questions."""

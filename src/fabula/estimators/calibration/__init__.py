@@ -1,0 +1,1 @@
+"""Parts of `Calibrated`: held-out scores and maps of them."""

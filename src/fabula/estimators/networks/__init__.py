@@ -1,0 +1,1 @@
+"""What models told by networks share: fitting, checks and questions."""

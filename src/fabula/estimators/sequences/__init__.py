@@ -1,0 +1,1 @@
+"""What models of sequences share: reading them, and their questions."""

@@ -1,0 +1,1 @@
+"""How a network learns: the loop, its plan and its checkpoints."""
