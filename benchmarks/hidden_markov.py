@@ -20,7 +20,7 @@ from fabula.core.blocks import SequenceBlocks, Sequences
 from fabula.core.threads import use_threads
 from fabula.families import Categorical, NormalDiagonal
 from fabula.learning.em import expectation_maximisation
-from fabula.structures.hidden_markov import HiddenMarkov
+from fabula.structures.chains.hidden_markov import HiddenMarkov
 
 # Sequences, steps of each, columns (0: one column of 20 symbols), states, passes.
 CASES = [
@@ -38,7 +38,7 @@ import numpy as np
 from fabula.core.blocks import Block, Sequences
 from fabula.core.threads import single_threaded_blas
 from fabula.families import NormalDiagonal
-from fabula.structures.hidden_markov import HiddenMarkov
+from fabula.structures.chains.hidden_markov import HiddenMarkov
 
 def peak():
     status = dict(line.split(":", 1) for line in open("/proc/self/status"))

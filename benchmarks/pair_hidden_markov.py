@@ -13,10 +13,10 @@ from numba import njit
 from benchmarks.timing import print_table, race
 from fabula.core.blocks import Block
 from fabula.core.threads import ordered_map, use_threads
-from fabula.structures.pair_gaps import durbin_story
-from fabula.structures.pair_hidden_markov import PairHiddenMarkov
-from fabula.structures.pairs import PairBlocks, Pairs
-from fabula.structures.read_haplotype import read_haplotype_log10
+from fabula.structures.pairs.blocks import PairBlocks, Pairs
+from fabula.structures.pairs.gaps import durbin_story
+from fabula.structures.pairs.hidden_markov import PairHiddenMarkov
+from fabula.structures.pairs.read_haplotype import read_haplotype_log10
 
 N_PAIRS = 30_000
 

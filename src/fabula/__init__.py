@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from fabula.persistence import describe as describe
     from fabula.persistence import load as load
     from fabula.persistence import save as save
-    from fabula.structures.read_haplotype import read_haplotype_log10 as read_haplotype_log10
+    from fabula.structures.pairs.read_haplotype import read_haplotype_log10 as read_haplotype_log10
     from fabula.tables import Schema as Schema
     from fabula.tables import infer_schema as infer_schema
     from fabula.tables import read_table as read_table
@@ -89,7 +89,7 @@ _HOME = {
     "describe": "fabula.persistence",
     "load": "fabula.persistence",
     "save": "fabula.persistence",
-    "read_haplotype_log10": "fabula.structures.read_haplotype",
+    "read_haplotype_log10": "fabula.structures.pairs.read_haplotype",
     "Schema": "fabula.tables",
     "infer_schema": "fabula.tables",
     "read_table": "fabula.tables",

@@ -9,8 +9,8 @@ import pytest
 import fabula
 from fabula.core.errors import UsageError
 from fabula.estimators.latent_tree_model import LatentTreeModel
-from fabula.structures.latent_tree import LatentTree
-from fabula.structures.tree_average import TreeAverage
+from fabula.structures.trees.average import TreeAverage
+from fabula.structures.trees.latent_tree import LatentTree
 
 FAST = {"max_passes": 4, "max_time": 5.0, "random_state": 0, "joining": 0.2}
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from fabula.kernels.chain import best_paths, shift_frames, sums_by_sequence
-from fabula.kernels.chain_sampling import draw_chains
-from fabula.structures import chain_messages
-from fabula.structures.chain_messages import Chain, best_messages, filter_steps, smooth
+from fabula.kernels.chains.messages import best_paths, shift_frames, sums_by_sequence
+from fabula.kernels.chains.sampling import draw_chains
+from fabula.structures.chains import messages as chain_messages
+from fabula.structures.chains.messages import Chain, best_messages, filter_steps, smooth
 
 OFFSETS = np.concatenate([[0], np.cumsum([7, 1, 0, 40, 3, 12, 12, 5, 2, 30, 9])])
 
@@ -121,7 +121,7 @@ def test_sequences_side_by_side_are_as_alone(
     kind: str, n_states: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same with eight lanes, one by one, and in stretches that a message connects."""
-    from fabula.kernels import chain_lanes
+    from fabula.kernels.chains import lanes as chain_lanes
 
     rng = np.random.default_rng(0)
     chain = _chain(n_states, kind, rng)

@@ -8,16 +8,16 @@ import math
 import numpy as np
 import pytest
 
-from fabula.kernels.pair_counts import Events
-from fabula.kernels.pair_lanes import lane_weights
-from fabula.kernels.pair_log import log_backward, log_counts, log_forward, log_total
-from fabula.kernels.pair_rows import pair_of
-from fabula.kernels.pair_viterbi import best_path, chain_block, chain_cells
-from fabula.kernels.pair_weights import LinearWeights, PairWeights, linear_weights
-from fabula.structures.pair_batches import counts, log_totals
-from fabula.structures.pair_gaps import affine_story, gap_transitions
-from fabula.structures.pair_walks import PairWalk, band_of
-from fabula.structures.pairs import Pairs
+from fabula.kernels.pairs.counts import Events
+from fabula.kernels.pairs.lanes import lane_weights
+from fabula.kernels.pairs.log import log_backward, log_counts, log_forward, log_total
+from fabula.kernels.pairs.rows import pair_of
+from fabula.kernels.pairs.viterbi import best_path, chain_block, chain_cells
+from fabula.kernels.pairs.weights import LinearWeights, PairWeights, linear_weights
+from fabula.structures.pairs.batches import counts, log_totals
+from fabula.structures.pairs.blocks import Pairs
+from fabula.structures.pairs.gaps import affine_story, gap_transitions
+from fabula.structures.pairs.walks import PairWalk, band_of
 
 ENDS = {"global": 0, "read": 1, "local": 2, "overlap": 3}
 

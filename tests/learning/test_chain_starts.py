@@ -14,7 +14,7 @@ from fabula.families.mixed import Mixed
 from fabula.learning import chain_starts
 from fabula.learning.chain_starts import CHAIN_START_NAMES, start_story
 from fabula.learning.em import expectation_maximisation
-from fabula.structures.hidden_markov import HiddenMarkov, HiddenMarkovPrior
+from fabula.structures.chains.hidden_markov import HiddenMarkov, HiddenMarkovPrior
 
 TRANSITIONS = np.array([[0.9, 0.1, 0.0], [0.0, 0.8, 0.2], [0.3, 0.0, 0.7]])
 ALLOWED = TRANSITIONS > 0

@@ -8,9 +8,9 @@ import pytest
 from fabula.core.errors import ConvergenceWarning, UsageError
 from fabula.families.substitution import Substitution
 from fabula.learning.evolution import fit_evolution
-from fabula.structures.evolution import PairEvolution
-from fabula.structures.pair_hidden_markov import PairStatistics
-from fabula.structures.pairs import Pairs
+from fabula.structures.pairs.blocks import Pairs
+from fabula.structures.pairs.evolution import PairEvolution
+from fabula.structures.pairs.hidden_markov import PairStatistics
 
 START = PairEvolution(Substitution("k80", 2.0), 0.2, 0.1, (0.5,))
 

@@ -19,7 +19,7 @@ from fabula.families import (
 from fabula.families.categorical import Categorical
 from fabula.learning.stepwise import scaled, stepwise_expectation_maximisation
 from fabula.learning.tree_starts import split_states, tree_from_rows
-from fabula.structures.latent_tree import LatentTree, LatentTreePrior
+from fabula.structures.trees.latent_tree import LatentTree, LatentTreePrior
 
 
 def _rows(n=3000, seed=0):

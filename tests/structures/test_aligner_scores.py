@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fabula.core.errors import UsageError
-from fabula.structures.aligner_scores import story_of_scores
-from fabula.structures.pairs import Pairs
+from fabula.structures.pairs.aligner_scores import story_of_scores
+from fabula.structures.pairs.blocks import Pairs
 
 FLAT = np.full(4, 0.25)
 

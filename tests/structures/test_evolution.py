@@ -7,9 +7,9 @@ import pytest
 
 from fabula.core.errors import UsageError
 from fabula.families.substitution import Substitution
-from fabula.structures.evolution import PairEvolution, moves_of
-from fabula.structures.pair_gaps import gap_transitions
-from fabula.structures.pairs import Pairs
+from fabula.structures.pairs.blocks import Pairs
+from fabula.structures.pairs.evolution import PairEvolution, moves_of
+from fabula.structures.pairs.gaps import gap_transitions
 
 HKY = Substitution("hky85", 3.0, np.array([0.31, 0.29, 0.13, 0.27]))
 MODELS = [

@@ -16,8 +16,8 @@ from fabula.families import Categorical, NormalDiagonal, NormalFull, Poisson
 from fabula.families.base import Family
 from fabula.learning.em import expectation_maximisation
 from fabula.persistence.codec import pack, unpack
-from fabula.structures import state_paths
-from fabula.structures.hidden_markov import HiddenMarkov, HiddenMarkovPrior
+from fabula.structures.chains import state_paths
+from fabula.structures.chains.hidden_markov import HiddenMarkov, HiddenMarkovPrior
 from fabula.testing import FAMILIES
 
 LENGTHS = np.array([4, 0, 1, 5, 2])

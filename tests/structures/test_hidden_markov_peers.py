@@ -21,7 +21,7 @@ from fabula.families import (
 from fabula.families.base import Family
 from fabula.families.mixed import Mixed
 from fabula.learning.em import expectation_maximisation
-from fabula.structures.hidden_markov import HiddenMarkov
+from fabula.structures.chains.hidden_markov import HiddenMarkov
 
 RNG = np.random.default_rng(11)
 S, D = 3, 2

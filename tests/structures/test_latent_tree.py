@@ -16,8 +16,8 @@ from fabula.families.bins import Bins
 from fabula.families.product import Product
 from fabula.learning.em import expectation_maximisation
 from fabula.persistence.codec import pack, unpack
-from fabula.structures.latent_tree import LatentTree, LatentTreePrior
 from fabula.structures.mixture import Mixture
+from fabula.structures.trees.latent_tree import LatentTree, LatentTreePrior
 
 H = 3
 

@@ -11,9 +11,9 @@ import pytest
 from fabula.core.blocks import Block, SequenceBlocks, Sequences
 from fabula.core.errors import DataError, UsageError
 from fabula.persistence import load, save
-from fabula.structures.markov_chain import MarkovChain, MarkovChainPrior
-from fabula.structures.ngram_smoothing import dirichlet_shares
-from fabula.structures.ngram_tree import NgramTree
+from fabula.structures.chains.markov_chain import MarkovChain, MarkovChainPrior
+from fabula.structures.chains.ngram_smoothing import dirichlet_shares
+from fabula.structures.chains.ngram_tree import NgramTree
 
 BEGIN, END = "<s>", "</s>"
 

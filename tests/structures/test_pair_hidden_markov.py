@@ -15,9 +15,9 @@ from fabula.core.errors import CannotAnswerError, DataError, FabulaWarning, Usag
 from fabula.core.threads import use_threads
 from fabula.learning.em import expectation_maximisation
 from fabula.persistence.codec import pack, unpack
-from fabula.structures.pair_gaps import durbin_story
-from fabula.structures.pair_hidden_markov import PairHiddenMarkov, PairPrior
-from fabula.structures.pairs import PairBlocks, PairPath, Pairs, path_of
+from fabula.structures.pairs.blocks import PairBlocks, PairPath, Pairs, path_of
+from fabula.structures.pairs.gaps import durbin_story
+from fabula.structures.pairs.hidden_markov import PairHiddenMarkov, PairPrior
 
 ENDS = ("global", "read", "local", "overlap")
 every_end = pytest.mark.parametrize("ends", ENDS)

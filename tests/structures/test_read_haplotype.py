@@ -9,7 +9,7 @@ import pytest
 
 from fabula.core.errors import DataError, UsageError
 from fabula.core.threads import use_threads
-from fabula.structures.read_haplotype import read_haplotype_log10
+from fabula.structures.pairs.read_haplotype import read_haplotype_log10
 
 
 def _codes(bases: str) -> np.ndarray:

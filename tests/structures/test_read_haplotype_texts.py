@@ -8,7 +8,7 @@ import pytest
 from fabula import use_threads
 from fabula.core.errors import DataError, UsageError
 from fabula.sequences import Record
-from fabula.structures.read_haplotype import read_haplotype_log10
+from fabula.structures.pairs.read_haplotype import read_haplotype_log10
 
 
 def literal(read: str, qualities: list[np.ndarray], haplotype: str) -> float:

@@ -14,9 +14,9 @@ from fabula.families import Bernoulli, Categorical, Poisson
 from fabula.families.bins import Bins
 from fabula.persistence.codec import pack, unpack
 from fabula.questions.impute import impute
-from fabula.structures.latent_tree import LatentTree
-from fabula.structures.tree_average import TreeAverage, trees_of
-from fabula.structures.tree_classes import ColumnOfAverage, column_as_class
+from fabula.structures.trees.average import TreeAverage, trees_of
+from fabula.structures.trees.classes import ColumnOfAverage, column_as_class
+from fabula.structures.trees.latent_tree import LatentTree
 
 SHARES = np.array([0.5, 0.2, 0.3])
 LAYOUT = Bins.layout_from(np.random.default_rng(99).normal(size=(200, 1)), n_bins=5)

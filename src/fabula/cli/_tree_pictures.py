@@ -10,7 +10,7 @@ from fabula.cli._models import LoadedModel
 from fabula.cli._pictures import NUMBERS, check_columns, kinds_of, telling_columns, values_of
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.report.sentences import as_text
-from fabula.structures.tree_average import trees_of
+from fabula.structures.trees.average import trees_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -41,7 +41,7 @@ from fabula.learning import fitting
 from fabula.learning.chain_starts import start_story
 from fabula.learning.em import Report, expectation_maximisation
 from fabula.persistence.registry import storable
-from fabula.structures.hidden_markov import HiddenMarkov, HiddenMarkovPrior
+from fabula.structures.chains.hidden_markov import HiddenMarkov, HiddenMarkovPrior
 
 __all__ = ["HiddenMarkovModel"]
 

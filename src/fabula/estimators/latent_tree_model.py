@@ -31,8 +31,8 @@ from fabula.families.base import Family
 from fabula.families.product import Product
 from fabula.learning.em import Report, expectation_maximisation
 from fabula.persistence.registry import storable
-from fabula.structures.latent_tree import LatentTree
-from fabula.structures.tree_average import trees_of
+from fabula.structures.trees.average import trees_of
+from fabula.structures.trees.latent_tree import LatentTree
 
 __all__ = ["LatentTreeModel"]
 

@@ -18,9 +18,9 @@ from fabula.estimators.sequences.symbol_form import LearnsSymbols
 from fabula.estimators.sequences.symbol_questions import bits
 from fabula.learning.em import Report
 from fabula.persistence.registry import storable
-from fabula.structures.markov_chain import MarkovChain as Chain
-from fabula.structures.ngram_smoothing import SMOOTHINGS
-from fabula.structures.ngram_tree import as_codes
+from fabula.structures.chains.markov_chain import MarkovChain as Chain
+from fabula.structures.chains.ngram_smoothing import SMOOTHINGS
+from fabula.structures.chains.ngram_tree import as_codes
 
 __all__ = ["MarkovChain"]
 

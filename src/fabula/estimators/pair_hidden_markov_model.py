@@ -16,10 +16,10 @@ from fabula.learning.em import Report, expectation_maximisation
 from fabula.learning.evolution import EvolutionFit, Interval, fit_evolution
 from fabula.persistence.registry import storable
 from fabula.sequences.alphabets import Alphabet
-from fabula.structures.evolution import PairEvolution
-from fabula.structures.pair_gaps import affine_story, gap_transitions
-from fabula.structures.pair_hidden_markov import PairHiddenMarkov, PairPrior
-from fabula.structures.pairs import PairBlocks
+from fabula.structures.pairs.blocks import PairBlocks
+from fabula.structures.pairs.evolution import PairEvolution
+from fabula.structures.pairs.gaps import affine_story, gap_transitions
+from fabula.structures.pairs.hidden_markov import PairHiddenMarkov, PairPrior
 
 __all__ = ["PairHiddenMarkovModel"]
 

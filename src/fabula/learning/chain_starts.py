@@ -12,7 +12,11 @@ from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.families.base import Family
 from fabula.families.mixed import Mixed
 from fabula.learning.starts import start_features, start_responsibilities
-from fabula.structures.hidden_markov import HiddenMarkov, HiddenMarkovPrior, HiddenMarkovStatistics
+from fabula.structures.chains.hidden_markov import (
+    HiddenMarkov,
+    HiddenMarkovPrior,
+    HiddenMarkovStatistics,
+)
 
 __all__ = ["CHAIN_START_NAMES", "ChainStart", "start_story"]
 

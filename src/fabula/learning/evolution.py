@@ -12,8 +12,8 @@ from scipy.special import ndtri
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import ConvergenceWarning, UsageError, warn
-from fabula.structures.evolution import LIMITS, PairEvolution, bounded, moves_of
-from fabula.structures.pair_hidden_markov import PairStatistics
+from fabula.structures.pairs.evolution import LIMITS, PairEvolution, bounded, moves_of
+from fabula.structures.pairs.hidden_markov import PairStatistics
 
 __all__ = ["Estimate", "EvolutionFit", "Interval", "fit_evolution"]
 

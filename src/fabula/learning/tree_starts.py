@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fabula.core.arrays import FloatArray
 from fabula.families.base import Family
-from fabula.structures.latent_tree import LatentTree
+from fabula.structures.trees.latent_tree import LatentTree
 
 __all__ = ["split_states", "tree_from_rows"]
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from fabula.core.arrays import FloatArray, Responsibilities, Rows
 from fabula.core.errors import UsageError
-from fabula.structures.latent_tree import LatentTree
 from fabula.structures.mixture import Mixture
-from fabula.structures.tree_average import TreeAverage
-from fabula.structures.tree_modes import has_modes, most_probable_cells
+from fabula.structures.trees.average import TreeAverage
+from fabula.structures.trees.latent_tree import LatentTree
+from fabula.structures.trees.modes import has_modes, most_probable_cells
 
 __all__ = ["impute"]
 

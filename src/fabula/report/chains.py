@@ -9,9 +9,9 @@ import numpy as np
 
 from fabula.report.sentences import as_text, joined, number, percent, plural
 from fabula.report.texttable import plain_table
+from fabula.structures.chains.hidden_markov import HiddenMarkov
+from fabula.structures.chains.markov_chain import MarkovChain
 from fabula.structures.class_conditional import ClassConditional
-from fabula.structures.hidden_markov import HiddenMarkov
-from fabula.structures.markov_chain import MarkovChain
 
 __all__ = ["describe_chain", "describe_pairs", "transition_table"]
 

@@ -31,14 +31,14 @@ from fabula.report.networks import describe_network
 from fabula.report.sentences import as_text, joined, number, percent, plural
 from fabula.report.texttable import plain_table
 from fabula.report.trees import describe_tree
+from fabula.structures.chains.hidden_markov import HiddenMarkov
+from fabula.structures.chains.markov_chain import MarkovChain
 from fabula.structures.class_conditional import ClassConditional
-from fabula.structures.hidden_markov import HiddenMarkov
-from fabula.structures.latent_tree import LatentTree
-from fabula.structures.markov_chain import MarkovChain
 from fabula.structures.mixture import Mixture
-from fabula.structures.pair_hidden_markov import PairHiddenMarkov
-from fabula.structures.tree_algebra import told_by
-from fabula.structures.tree_average import TreeAverage, trees_of
+from fabula.structures.pairs.hidden_markov import PairHiddenMarkov
+from fabula.structures.trees.algebra import told_by
+from fabula.structures.trees.average import TreeAverage, trees_of
+from fabula.structures.trees.latent_tree import LatentTree
 
 __all__ = ["describe_model", "name_model", "parameter_table", "story_to_dict"]
 

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from fabula.report.sentences import number, plural
-from fabula.structures.tree_average import trees_of
+from fabula.structures.trees.average import trees_of
 
 __all__ = ["describe_tree", "tree_lines"]
 

@@ -15,7 +15,7 @@ from fabula.estimators.base.frames import is_frame
 from fabula.estimators.base.questions import TableQuestions
 from fabula.questions import classify, contribute
 from fabula.questions.decide import Decisions, decide
-from fabula.structures.tree_classes import ColumnAsClass, ColumnOfAverage, column_as_class
+from fabula.structures.trees.classes import ColumnAsClass, ColumnOfAverage, column_as_class
 
 __all__ = ["TargetQuestions"]
 

@@ -16,7 +16,7 @@ from fabula.estimators.networks.allowed import masks_of
 from fabula.estimators.networks.told import ConditionForm
 from fabula.estimators.sequences.model import whole_number
 from fabula.estimators.sequences.symbol_questions import SymbolQuestions, bits, check_rule
-from fabula.structures.ngram_tree import as_codes
+from fabula.structures.chains.ngram_tree import as_codes
 
 if TYPE_CHECKING:
     from fabula.neural.autoregressive.draws import Rule

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from fabula.core.arrays import FloatArray
 from fabula.sequences.alignment import DELETE, INSERT, MATCH, Alignment
-from fabula.structures.pair_hidden_markov import PairHiddenMarkov
-from fabula.structures.pairs import Letters, PairPath
+from fabula.structures.pairs.blocks import Letters, PairPath
+from fabula.structures.pairs.hidden_markov import PairHiddenMarkov
 
 __all__ = ["alignment_of", "shared_columns", "with_confidence"]
 

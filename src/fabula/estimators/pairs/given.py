@@ -12,10 +12,10 @@ from fabula.core.errors import UsageError
 from fabula.estimators.pairs.questions import PairQuestions
 from fabula.families.substitution import Substitution, SubstitutionName
 from fabula.sequences.alphabets import Alphabet
-from fabula.structures.aligner_scores import story_of_scores
-from fabula.structures.evolution import PairEvolution
-from fabula.structures.pair_gaps import affine_story, gap_transitions
-from fabula.structures.pair_hidden_markov import PairHiddenMarkov
+from fabula.structures.pairs.aligner_scores import story_of_scores
+from fabula.structures.pairs.evolution import PairEvolution
+from fabula.structures.pairs.gaps import affine_story, gap_transitions
+from fabula.structures.pairs.hidden_markov import PairHiddenMarkov
 
 __all__ = ["GivenPairs"]
 

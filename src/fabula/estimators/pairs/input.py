@@ -10,7 +10,7 @@ import numpy as np
 
 from fabula.core.errors import DataError, UsageError
 from fabula.sequences.alphabets import Alphabet, alphabet_named
-from fabula.structures.pairs import Pairs
+from fabula.structures.pairs.blocks import Pairs
 
 __all__ = ["PairInput", "letters_of", "read_pair", "read_pairs"]
 

@@ -18,7 +18,7 @@ from fabula.estimators.pairs.input import PairInput, letters_of, read_pair, read
 from fabula.learning.evolution import EvolutionFit, Interval
 from fabula.sequences.alignment import Alignment
 from fabula.sequences.alphabets import Alphabet
-from fabula.structures.pair_hidden_markov import PairHiddenMarkov
+from fabula.structures.pairs.hidden_markov import PairHiddenMarkov
 
 __all__ = ["PairQuestions"]
 

@@ -20,8 +20,8 @@ from fabula.estimators.base.questions import generator_of
 from fabula.estimators.sequences.form import Reading, SequenceForm
 from fabula.estimators.sequences.model import whole_number
 from fabula.learning.em import accumulate
+from fabula.structures.chains.markov_chain import MarkovChain, MarkovChainPrior
 from fabula.structures.class_conditional import ClassConditional, ClassConditionalPrior
-from fabula.structures.markov_chain import MarkovChain, MarkovChainPrior
 from fabula.structures.mixture import draw_members
 
 __all__ = ["SequenceClassQuestions", "common_emission", "settled_chains"]

@@ -11,7 +11,7 @@ from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError, UsageError
 from fabula.estimators.sequences.form import Reading, SequenceForm
 from fabula.estimators.sequences.symbol_questions import SymbolQuestions, listed
-from fabula.structures.ngram_tree import as_codes
+from fabula.structures.chains.ngram_tree import as_codes
 
 __all__ = ["LearnsSymbols"]
 

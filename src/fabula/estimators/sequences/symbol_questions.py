@@ -14,8 +14,8 @@ from fabula.core.errors import DataError, UsageError
 from fabula.estimators.base.questions import generator_of
 from fabula.estimators.sequences.form import Reading
 from fabula.estimators.sequences.model import SequenceEstimator, whole_number
-from fabula.structures.markov_chain import MarkovChain as Chain
-from fabula.structures.ngram_tree import as_codes
+from fabula.structures.chains.markov_chain import MarkovChain as Chain
+from fabula.structures.chains.ngram_tree import as_codes
 
 __all__ = ["SymbolQuestions", "bits", "check_range", "check_rule", "listed"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from fabula.core.arrays import FloatArray
 from fabula.estimators.trees.fitting import Fitted
 from fabula.learning.em import Report
-from fabula.structures.latent_tree import LatentTree
-from fabula.structures.tree_average import TreeAverage
+from fabula.structures.trees.average import TreeAverage
+from fabula.structures.trees.latent_tree import LatentTree
 
 __all__ = ["averaged", "held_out_of", "one_report"]
 

@@ -20,8 +20,8 @@ from fabula.learning.em import Report
 from fabula.learning.fitting import pool
 from fabula.learning.stepwise import StepwiseReport, stepwise_expectation_maximisation
 from fabula.learning.tree_starts import split_states, tree_from_rows
-from fabula.structures.latent_tree import LatentTree, LatentTreePrior
-from fabula.structures.tree_cells import TreeRows
+from fabula.structures.trees.cells import TreeRows
+from fabula.structures.trees.latent_tree import LatentTree, LatentTreePrior
 from fabula.tables.encoding import Field
 
 __all__ = [

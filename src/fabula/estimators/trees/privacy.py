@@ -33,7 +33,7 @@ from fabula.learning.private_counts import (
     split_range,
     system_noise,
 )
-from fabula.structures.latent_tree import LatentTree
+from fabula.structures.trees.latent_tree import LatentTree
 from fabula.tables.encoding import Field
 
 __all__ = ["PrivateTree", "fit_privately"]

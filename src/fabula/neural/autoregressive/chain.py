@@ -18,7 +18,7 @@ from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError
 from fabula.persistence.registry import storable
-from fabula.structures.markov_chain import MarkovChain
+from fabula.structures.chains.markov_chain import MarkovChain
 
 __all__ = ["UNLEARNED_SHARE", "SpeakingChain", "Walk", "learn_chain", "share_of_chain"]
 

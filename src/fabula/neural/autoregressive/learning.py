@@ -27,7 +27,7 @@ from fabula.neural.training.checkpoints import digest_of
 from fabula.neural.training.descent import Descent
 from fabula.neural.training.loop import train
 from fabula.neural.training.plan import Plan, TrainingReport
-from fabula.structures.markov_chain import MarkovChain
+from fabula.structures.chains.markov_chain import MarkovChain
 
 __all__ = ["Lessons", "learn"]
 

@@ -27,7 +27,7 @@ from fabula.neural.autoregressive.draws import Draws, Rule
 from fabula.neural.autoregressive.windows import Windows, log_shares
 from fabula.neural.networks import Network
 from fabula.persistence.registry import storable
-from fabula.structures.ngram_tree import as_codes
+from fabula.structures.chains.ngram_tree import as_codes
 
 __all__ = ["Autoregressive"]
 

@@ -1,0 +1,1 @@
+"""Chains: hidden Markov models, and Markov chains of symbols."""

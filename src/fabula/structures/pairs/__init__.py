@@ -1,0 +1,1 @@
+"""Pairs of sequences: alignment, evolution, and reads of haplotypes."""
