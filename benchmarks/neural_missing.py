@@ -87,7 +87,7 @@ def _autoencoder(rows: np.ndarray) -> Any:
     seconds = float(os.environ.get("NEURAL_SECONDS", "60"))
     kinds = dict.fromkeys(range(rows.shape[1]), "continuous")
     return fabula.VariationalAutoencoder(
-        10, n_draws=20, kinds=kinds, max_time=seconds, random_state=0
+        10, n_draws=5, kinds=kinds, max_time=seconds, random_state=0
     ).fit(rows)
 
 

@@ -90,6 +90,18 @@ def test_a_standard_column_is_a_line():
     assert not len(column.spikes) and not column.step
 
 
+def test_a_mean_is_bounded_by_what_was_seen():
+    x = np.random.default_rng(5).lognormal(0, 2, N)
+    column, evenly = learn_number_column(x), np.array([-1.5, -0.5, 0.5, 1.5])
+    inner = column.value(0.3 + 0.2 * evenly).mean()
+    near, far = column.mean_value(np.array([0.3, 9.0]), np.array([0.2, 1.0]), evenly)
+    assert near == pytest.approx(inner)
+    assert far == pytest.approx(x.max(), rel=1e-3)
+    standard = learn_number_column(x, scaling="standard")
+    (free,) = standard.mean_value(np.array([900.0]), np.array([1.0]), evenly)
+    assert free == pytest.approx(x.mean() + 900 * x.std())
+
+
 def test_unknown_levels_and_groups():
     form = TableForm.learned(np.array([[0.0, 1], [1, 0]]), [Field("a", "category", 2)] * 2)
     arrays = form.encode(np.array([[2.0, np.nan]]))

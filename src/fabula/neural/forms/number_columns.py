@@ -83,6 +83,21 @@ class NumberColumn:
         """Values of scores, the inverse of `score`; not rounded."""
         return _broken_line(scores, self.scores, self.values)
 
+    def mean_value(self, centres: FloatArray, widths: FloatArray, nodes: FloatArray) -> FloatArray:
+        """Mean value of scores that lie like ``centres + widths * nodes``, (n,), over the nodes.
+
+        Where the knots span what was seen, no value counts as more than the largest of it, nor as
+        less than the smallest: what lies beyond is a guess, and one such value in a thousand
+        could carry the mean away.
+        """
+        total = np.zeros(len(centres))
+        for node in nodes:
+            scores = centres + node * widths
+            # Two knots are a centre and a spread, and bound nothing.
+            two = len(self.values) == 2
+            total += self.value(scores) if two else np.interp(scores, self.scores, self.values)
+        return total / len(nodes)
+
     def log_slope(self, values: FloatArray) -> FloatArray:
         """Log of d score / d value."""
         slopes = np.diff(self.scores) / np.diff(self.values)

@@ -41,6 +41,8 @@ Batch = Mapping[str, jax.Array]
 _NARROWEST = 0.01
 # Cells narrower than this share of the bell: their probability is density times width.
 _NARROW_CELL = 0.05
+# Draws of the latents that weigh less have no part in a mean.
+_LEAST_WEIGHT = 1e-8
 # Of more levels, means are those before rounding, which moves a pixel by less than half a level.
 _FEW_LEVELS = 64
 
@@ -208,21 +210,18 @@ class TableLaw:
         shares = np.einsum("kn,kns->ns", weights, np.exp(logs))
         centre, width = (np.asarray(a, dtype=np.float64) for a in self._bells(jnp.asarray(outputs)))
         where = _places_of_parts(form)
-        evenly = nodes(self.bell)
+        evenly, counts = nodes(self.bell), weights > _LEAST_WEIGHT
         for q, j in enumerate(form.code_places):
             if isinstance(form.columns[j], LevelColumn):
                 out[:, j] = shares[:, where[q]].argmax(axis=1)
         for i, (j, part) in enumerate(zip(form.number_places, form.number_parts, strict=True)):
             column = form.columns[j]
             assert isinstance(column, NumberColumn)
-            mean_of_rest = np.zeros(centre.shape[:2])
-            for node in evenly:
-                mean_of_rest += column.value(centre[..., i] + node * width[..., i]) / len(evenly)
-            if part < 0:
-                out[:, j] = np.einsum("kn,kn->n", weights, mean_of_rest)
-                continue
-            split = np.exp(logs[..., where[part]])
-            means = split[..., 0] * mean_of_rest + split[..., 1:] @ column.spikes
+            means = np.zeros(centre.shape[:2])
+            means[counts] = column.mean_value(centre[counts, i], width[counts, i], evenly)
+            if part >= 0:
+                split = np.exp(logs[..., where[part]])
+                means = split[..., 0] * means + split[..., 1:] @ column.spikes
             out[:, j] = np.einsum("kn,kn->n", weights, means)
         return out
 
