@@ -11,7 +11,7 @@ import pytest
 import fabula
 from fabula import LatentTreeModel
 from fabula.core.errors import DataError, UsageError
-from fabula.estimators import _tree_privacy
+from fabula.estimators.trees import privacy
 from fabula.estimators.trees.privacy import fit_privately
 from fabula.learning.privacy import GaussianMechanism, spent
 from fabula.tables.encoding import Field
@@ -38,7 +38,7 @@ def make_table(n: int = 4000, seed: int = 0) -> pl.DataFrame:
 def _the_same_noise_every_time(request, monkeypatch: pytest.MonkeyPatch) -> None:
     if "seed" not in request.node.name:
         rng = np.random.default_rng(0)
-        monkeypatch.setattr(_tree_privacy, "system_noise", rng.standard_normal)
+        monkeypatch.setattr(privacy, "system_noise", rng.standard_normal)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def _released(
     from fabula.learning import private_counts
 
     kept: list[list[np.ndarray]] = [[], [], []]
-    count, pairs, bins = private_counts._count, _tree_privacy._pair_counts, np.bincount
+    count, pairs, bins = private_counts._count, privacy._pair_counts, np.bincount
     stage = [0]
 
     def watch_count(*arguments):
@@ -94,12 +94,12 @@ def _released(
         kept[0].append(bins(cells[~np.isnan(cells)].astype(int), minlength=field.n_levels))
         return levels(cells, field, scale, noise)
 
-    structure, levels = _tree_privacy._structure, _tree_privacy._levels
+    structure, levels = privacy._structure, privacy._levels
     with monkeypatch.context() as patch:
         patch.setattr(private_counts, "_count", watch_count)
-        patch.setattr(_tree_privacy, "_pair_counts", watch_pairs)
-        patch.setattr(_tree_privacy, "_structure", watch_structure)
-        patch.setattr(_tree_privacy, "_levels", watch_levels)
+        patch.setattr(privacy, "_pair_counts", watch_pairs)
+        patch.setattr(privacy, "_structure", watch_structure)
+        patch.setattr(privacy, "_levels", watch_levels)
         fit_privately(
             x, fields, (1.0, 1e-6), {2: (0.0, 100.0)}, [0.0, 0.0, 1.0],
             noise=lambda number: np.zeros(number),
@@ -228,13 +228,13 @@ def test_the_noise_on_every_count_has_the_scale_that_was_said(
     x = np.column_stack([a, a > 0, (a + rng.integers(0, 2, 900)) % 4])
     fields = [Field("a", "category", 3), Field("b", "category", 2), Field("c", "category", 4)]
     seen: list[np.ndarray] = []
-    plain = _tree_privacy.on_simplex
+    plain = privacy.on_simplex
 
     def watched(noisy: np.ndarray, total: float | None = None) -> np.ndarray:
         seen.append(np.asarray(noisy))
         return plain(noisy, total)
 
-    monkeypatch.setattr(_tree_privacy, "on_simplex", watched)
+    monkeypatch.setattr(privacy, "on_simplex", watched)
     stages = []
     for draw in (0.0, 1e-4):
         seen.clear()
