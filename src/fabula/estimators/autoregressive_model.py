@@ -12,13 +12,11 @@ from sklearn.base import DensityMixin
 
 from fabula.core.blocks import Sequences
 from fabula.core.errors import UsageError
-from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.arguments import check_range, generator_of, whole_number
 from fabula.estimators.networks.checks import check_training, need_neural
 from fabula.estimators.networks.symbols import NetworkSymbolQuestions
 from fabula.estimators.networks.told import ConditionForm
-from fabula.estimators.sequences.model import whole_number
 from fabula.estimators.sequences.symbol_form import LearnsSymbols
-from fabula.estimators.sequences.symbol_questions import check_range
 from fabula.persistence.registry import storable
 
 __all__ = ["AutoregressiveModel"]

@@ -12,7 +12,7 @@ from sklearn.base import DensityMixin, clone
 from fabula.core.arrays import FloatArray, Mask
 from fabula.core.blocks import SequenceBlocks, Sequences
 from fabula.core.errors import ConvergenceWarning, UsageError, warn
-from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.arguments import generator_of, whole_number
 from fabula.estimators.sequences.chain_parameters import (
     check_chain,
     check_enough,
@@ -28,7 +28,6 @@ from fabula.estimators.sequences.emissions import (
     with_ridge,
 )
 from fabula.estimators.sequences.form import SequenceForm
-from fabula.estimators.sequences.model import whole_number
 from fabula.estimators.sequences.states import read_states, refuse_impossible_states
 from fabula.estimators.sequences.topologies import (
     allowed_starts,

@@ -13,11 +13,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, DensityMixin, Transfor
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
+from fabula.estimators.base.arguments import generator_of
 from fabula.estimators.base.columns import adopt_encoding
 from fabula.estimators.base.families import choose_families, family_names
 from fabula.estimators.base.files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
 from fabula.estimators.base.limits import refuse_impossible_cells
-from fabula.estimators.base.questions import generator_of
 from fabula.estimators.base.target import read_target
 from fabula.estimators.base.target_questions import TargetQuestions
 from fabula.estimators.trees.aims import aim_named, settings_of

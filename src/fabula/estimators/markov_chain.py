@@ -11,9 +11,8 @@ from sklearn.base import DensityMixin
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError, UsageError
-from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.arguments import generator_of, whole_number
 from fabula.estimators.sequences.form import SequenceForm
-from fabula.estimators.sequences.model import whole_number
 from fabula.estimators.sequences.symbol_form import LearnsSymbols
 from fabula.estimators.sequences.symbol_questions import bits
 from fabula.learning.em import Report

@@ -10,9 +10,9 @@ from sklearn.base import DensityMixin, TransformerMixin
 
 from fabula.core.arrays import Codes, Rows
 from fabula.core.errors import UsageError
+from fabula.estimators.base.arguments import whole_number
 from fabula.estimators.networks.checks import check_not_negative, check_part
 from fabula.estimators.networks.latent_questions import LatentQuestions
-from fabula.estimators.sequences.model import whole_number
 from fabula.persistence.registry import storable
 
 __all__ = ["VariationalAutoencoder"]

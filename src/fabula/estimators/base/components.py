@@ -10,9 +10,10 @@ from sklearn.base import DensityMixin
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import ConvergenceWarning, DataError, UsageError, warn
+from fabula.estimators.base.arguments import generator_of
 from fabula.estimators.base.columns import adopt_encoding
 from fabula.estimators.base.files import ROWS_TO_SAMPLE, FileBlocks, open_table, sample_rows
-from fabula.estimators.base.questions import TableQuestions, generator_of
+from fabula.estimators.base.questions import TableQuestions
 from fabula.families.base import Family
 from fabula.learning import fitting
 from fabula.learning.em import Report, expectation_maximisation

@@ -7,37 +7,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.core.regions import OneOf
+from fabula.estimators.base.arguments import check_n_samples, generator_of
 from fabula.estimators.base.table import TableEstimator
 from fabula.questions import classify, impute, score
 from fabula.structures.mixture import Mixture
 from fabula.structures.truncated import Truncated
 
-__all__ = ["TableQuestions", "check_n_samples", "generator_of"]
-
-
-def check_n_samples(n_samples: Any) -> None:
-    """Raise a UsageError unless a number of rows to draw is a whole number of at least 1."""
-    whole = isinstance(n_samples, int | np.integer) and not isinstance(n_samples, bool)
-    if not whole or n_samples < 1:
-        raise UsageError(
-            f"Invalid value for 'n_samples': {n_samples!r}. The sampling needs a whole number of "
-            "at least 1."
-        )
-
-
-def generator_of(random_state: Any) -> np.random.Generator:
-    """A numpy Generator from anything that scikit-learn takes as a random state."""
-    if isinstance(random_state, np.random.Generator):
-        return random_state
-    if random_state is None or isinstance(random_state, int | np.integer):
-        return np.random.default_rng(random_state)
-    return np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
+__all__ = ["TableQuestions"]
 
 
 class TableQuestions(TableEstimator):

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from fabula.core.arrays import Codes, FloatArray, Rows
-from fabula.estimators.base.questions import generator_of
-from fabula.estimators.sequences.model import whole_number
+from fabula.estimators.base.arguments import generator_of, whole_number
 from fabula.neural.adversarial.coverage import (
     LevelShare,
     ModeCoverage,

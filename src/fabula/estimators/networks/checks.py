@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fabula.core.errors import UsageError
-from fabula.estimators.sequences.model import whole_number
+from fabula.estimators.base.arguments import whole_number
 
 __all__ = ["check_not_negative", "check_part", "check_training", "need_neural"]
 

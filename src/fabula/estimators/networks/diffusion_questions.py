@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import UsageError
-from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.arguments import generator_of
 from fabula.estimators.networks.questions import NetworkQuestions
 
 __all__ = ["DiffusionQuestions", "check_route"]

@@ -47,9 +47,10 @@ import numpy as np
 from fabula.core.arrays import Codes, FloatArray, Rows
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.core.regions import Region
+from fabula.estimators.base.arguments import generator_of
 from fabula.estimators.base.columns import adopt_columns
 from fabula.estimators.base.frames import is_frame
-from fabula.estimators.base.questions import TableQuestions, generator_of
+from fabula.estimators.base.questions import TableQuestions
 from fabula.estimators.base.target import read_target
 from fabula.estimators.networks.checks import check_training, need_neural
 

@@ -13,10 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.core.regions import Region
+from fabula.estimators.base.arguments import check_n_samples, generator_of, whole_number
 from fabula.estimators.base.class_questions import read_prior, wants_estimate
-from fabula.estimators.base.questions import check_n_samples, generator_of
 from fabula.estimators.networks.fitting import NeuralEstimator
-from fabula.estimators.sequences.model import whole_number
 from fabula.questions import classify
 from fabula.questions.decide import Decisions, decide
 

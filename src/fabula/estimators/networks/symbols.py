@@ -11,10 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.core.errors import UsageError
-from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.arguments import generator_of, whole_number
 from fabula.estimators.networks.allowed import masks_of
 from fabula.estimators.networks.told import ConditionForm
-from fabula.estimators.sequences.model import whole_number
 from fabula.estimators.sequences.symbol_questions import SymbolQuestions, bits, check_rule
 from fabula.structures.chains.ngram_tree import as_codes
 

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, DataError, UsageError
-from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.arguments import generator_of
 from fabula.estimators.pairs.alignments import alignment_of, shared_columns, with_confidence
 from fabula.estimators.pairs.input import PairInput, letters_of, read_pair, read_pairs
 from fabula.learning.evolution import EvolutionFit, Interval

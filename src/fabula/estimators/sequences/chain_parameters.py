@@ -9,9 +9,9 @@ import numpy as np
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError, UsageError
+from fabula.estimators.base.arguments import whole_number
 from fabula.estimators.sequences.emissions import check_emission
 from fabula.estimators.sequences.form import SequenceForm
-from fabula.estimators.sequences.model import whole_number
 from fabula.estimators.sequences.topologies import allowed_transitions
 from fabula.families.base import Family
 from fabula.learning.chain_starts import CHAIN_START_NAMES

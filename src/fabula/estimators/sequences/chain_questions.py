@@ -10,11 +10,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray, Members
 from fabula.core.errors import UsageError
-from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.arguments import generator_of, whole_number
 from fabula.estimators.sequences.forecast import Forecast, forecast
 from fabula.estimators.sequences.form import Reading
 from fabula.estimators.sequences.impute import impute_steps
-from fabula.estimators.sequences.model import SequenceEstimator, whole_number
+from fabula.estimators.sequences.model import SequenceEstimator
 
 __all__ = ["ChainQuestions"]
 

@@ -14,11 +14,10 @@ from fabula.core.arrays import Codes, FloatArray
 from fabula.core.blocks import SequenceBlocks, Sequences
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.core.threads import single_threaded_blas
+from fabula.estimators.base.arguments import generator_of, whole_number
 from fabula.estimators.base.class_questions import ClassQuestions
 from fabula.estimators.base.families import choose_families
-from fabula.estimators.base.questions import generator_of
 from fabula.estimators.sequences.form import Reading, SequenceForm
-from fabula.estimators.sequences.model import whole_number
 from fabula.learning.em import accumulate
 from fabula.structures.chains.markov_chain import MarkovChain, MarkovChainPrior
 from fabula.structures.class_conditional import ClassConditional, ClassConditionalPrior

@@ -15,7 +15,7 @@ from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.estimators.base.columns import Columns
 from fabula.estimators.sequences.form import Reading, SequenceForm, learn_form
 
-__all__ = ["SequenceEstimator", "whole_number"]
+__all__ = ["SequenceEstimator"]
 
 _CLASSIFIERS = ("GenerativeClassifier",)
 
@@ -175,10 +175,3 @@ class SequenceEstimator(BaseEstimator):
         if told != model.form_.n_columns:
             raise DataError(f"the story has {told} columns, the sequences {model.form_.n_columns}")
         return model
-
-
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least ``least``, or a UsageError that says so."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
-        raise UsageError(f"{name} must be a whole number of at least {least}, not {value!r}.")
-    return int(value)

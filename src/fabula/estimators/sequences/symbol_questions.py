@@ -11,13 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError, UsageError
-from fabula.estimators.base.questions import generator_of
+from fabula.estimators.base.arguments import check_range, generator_of, whole_number
 from fabula.estimators.sequences.form import Reading
-from fabula.estimators.sequences.model import SequenceEstimator, whole_number
+from fabula.estimators.sequences.model import SequenceEstimator
 from fabula.structures.chains.markov_chain import MarkovChain as Chain
 from fabula.structures.chains.ngram_tree import as_codes
 
-__all__ = ["SymbolQuestions", "bits", "check_range", "check_rule", "listed"]
+__all__ = ["SymbolQuestions", "bits", "check_rule", "listed"]
 
 
 class SymbolQuestions(SequenceEstimator):
@@ -243,14 +243,6 @@ class SymbolQuestions(SequenceEstimator):
 def listed(X: Any) -> Any:
     """One text is a list of one."""
     return [X] if isinstance(X, str) else X
-
-
-def check_range(name: str, value: Any, least: float, most: float) -> None:
-    """Raise a UsageError unless a value is a number from ``least`` to ``most``."""
-    ok = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    if not ok or not least <= value <= most or value == np.inf:
-        bounds = f"from {least:g} to {most:g}" if most < np.inf else f"of at least {least:g}"
-        raise UsageError(f"{name} must be a number {bounds}, not {value!r}.")
 
 
 def check_rule(temperature: Any, top_k: Any, top_p: Any) -> None:

@@ -14,8 +14,9 @@ from fabula.core.arrays import Codes, FloatArray
 from fabula.core.blocks import Block
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.core.regions import Region
+from fabula.estimators.base.arguments import check_n_samples, generator_of
 from fabula.estimators.base.columns import Columns
-from fabula.estimators.base.questions import TableQuestions, check_n_samples, generator_of
+from fabula.estimators.base.questions import TableQuestions
 from fabula.estimators.base.table import TableEstimator
 from fabula.estimators.trees.shapes import TreeShapeFound
 from fabula.learning.dependence import group_values, mutual_information
