@@ -58,6 +58,30 @@ def test_it_answers_in_the_form_of_the_table(of_table):
     assert set(model.cluster(TABLE, 2).tolist()) == {0, 1}
 
 
+def test_candidates_for_a_cell_have_densities_that_integrate_to_one(of_table):
+    story, rows = of_table.story_, np.asarray(of_table._read(TABLE[:6]))
+    for name, candidates in (("kind", np.arange(3.0)), ("count", np.arange(-40.0, 120.0))):
+        (place,) = of_table.columns_.find(name)
+        told = story.log_prob_of_cells(rows, place, candidates[:, None])
+        # A level that was never seen has 1 in n.
+        assert np.exp(told).sum(axis=0) == pytest.approx(np.ones(6), abs=3e-3)
+        # And they are those of rows with the cell over rows without it.
+        without = rows.copy()
+        without[:, place] = np.nan
+        apart = story.log_prob(rows, 2000) - story.log_prob(without, 2000)
+        mine = story.log_prob_of_cells(rows, place, rows[:, place][None])[0]
+        np.testing.assert_allclose(mine, apart, atol=0.25)
+
+
+def test_the_most_probable_cells(of_table):
+    none = {"kind": pl.lit(None, pl.String), "hours": pl.lit(None, pl.Int64)}
+    holes = TABLE.with_columns(**none)
+    filled = of_table.impute(holes, how="mode")
+    assert (filled["kind"] == TABLE["kind"]).mean() > 0.55  # of three
+    assert filled["kind"].equals(of_table.impute(holes)["kind"])
+    assert set(filled["hours"]) == {40}  # the spike; the mean lies elsewhere
+
+
 def test_columns_given_others(of_table):
     drawn, _ = of_table.sample(300, random_state=0, given={"kind": "c"})
     assert set(drawn["kind"]) == {"c"}

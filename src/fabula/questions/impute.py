@@ -131,10 +131,13 @@ def _draws(story: Any, x: Rows) -> Rows:
 def _scores_at(story: Any, x: Rows, column: int, candidates: FloatArray) -> FloatArray:
     """Log density (m, n) of each row with the column set to each of the candidates (m, n or 1).
 
-    A story whose densities hang on chance, which it takes from the row, has
-    ``log_prob_by_chance_of(rows, others)``: all candidates then meet the chance of the row without
-    the cell. Else the best of them would be the luckiest.
+    A story whose densities hang on chance, which it takes from the row, must let all candidates
+    meet the same, or the best of them would be the luckiest. It has ``log_prob_of_cells(rows,
+    column, candidates)``, where the candidates can be told apart without the rest of the row, or
+    ``log_prob_by_chance_of(rows, others)``.
     """
+    if hasattr(story, "log_prob_of_cells"):
+        return np.asarray(story.log_prob_of_cells(x, column, candidates))
     by_chance_of = getattr(story, "log_prob_by_chance_of", None)
     out = np.empty((len(candidates), len(x)))
     for i, values in enumerate(candidates):

@@ -16,17 +16,24 @@ from fabula.core.arrays import FloatArray, Members, Rows
 from fabula.core.errors import DataError
 from fabula.core.regions import Region
 from fabula.neural.row_batches import padded, row_slices
-from fabula.neural.variational.particles import drawn_rows, outputs_of, prior_components, shares_of
+from fabula.neural.variational.particles import (
+    cell_log_probs,
+    drawn_rows,
+    outputs_of,
+    prior_components,
+    shares_of,
+)
 from fabula.structures.mixture import draw_rows as draw_members
 
 if TYPE_CHECKING:
-    from fabula.neural.variational.story import Variational
+    from fabula.neural.variational.story import Particles, Variational
 
 __all__ = [
     "DRAWS_FOR_CONDITION",
     "DRAWS_FOR_POSTERIOR",
     "MOST_ROWS",
     "complete",
+    "log_prob_of_cells",
     "sample",
     "sample_given",
 ]
@@ -162,12 +169,41 @@ def complete(story: Variational, x: Rows, rng: np.random.Generator | None = None
                 rng,
             )
         else:
-            latents, classes = padded(particles.latents), padded(particles.classes)
-            outputs = outputs_of(story.module, latents, classes, story.arrays(part))
-            outputs = np.asarray(outputs)[: len(part)]
+            outputs = np.asarray(_outputs_of(story, particles, part))[: len(part)]
             filled = story.shape.law.centres(np.swapaxes(outputs, 0, 1), weights.T)
         out[rows] = np.where(holes[rows], filled, part)
     return out[:, list(story.columns)]
+
+
+def log_prob_of_cells(
+    story: Variational, x: Rows, column: int, candidates: FloatArray
+) -> FloatArray:
+    """Log density (m, n) of each candidate (m, n or 1) for one cell, given the others of its row.
+
+    Everything but the candidate is the same for all of a row: weighted draws of its latents.
+    """
+    whole, place = story.whole(x), story.columns[column]
+    whole[:, place] = np.nan
+    out = np.empty((len(candidates), len(x)))
+    for rows, adapt in story.parts(whole, DRAWS_FOR_POSTERIOR):
+        part = whole[rows]
+        particles = story.particles(part, DRAWS_FOR_POSTERIOR, adapt)
+        outputs = _outputs_of(story, particles, part)
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(shares_of(particles.log_weights))
+        for i, values in enumerate(candidates):
+            alone = np.full_like(part, np.nan)
+            alone[:, place] = np.broadcast_to(values, len(x))[rows]
+            told = cell_log_probs(story.module, outputs, story.arrays(alone))
+            each = log_weights + np.asarray(told, dtype=np.float64)[: len(part)]
+            out[i, rows] = np.logaddexp.reduce(each, axis=1)
+    return out
+
+
+def _outputs_of(story: Variational, particles: Particles, part: Rows) -> Any:
+    """Outputs of the decoder for the particles of rows, padded as they are."""
+    latents, classes = padded(particles.latents), padded(particles.classes)
+    return outputs_of(story.module, latents, classes, story.arrays(part))
 
 
 def _draw_prior(

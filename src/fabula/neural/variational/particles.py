@@ -19,6 +19,7 @@ from fabula.neural.variational.autoencoder import AutoencoderModule, log_normal
 from fabula.neural.variational.learning import prepare
 
 __all__ = [
+    "cell_log_probs",
     "classified",
     "decoded",
     "draw_particles",
@@ -169,6 +170,17 @@ def outputs_of(module: AutoencoderModule, latents: Any, classes: Any, arrays: An
         )(z, labels)
 
     return jax.vmap(of_row)(_row_of(module, arrays), latents, classes)
+
+
+@eqx.filter_jit
+def cell_log_probs(module: AutoencoderModule, outputs: Any, arrays: Any) -> Any:
+    """Log density (n, K) of the cells that rows have, under outputs (n, K, ·)."""
+    law = module.shape.law
+
+    def of_row(row: Any, each: Any) -> Any:
+        return jax.vmap(lambda one: law.log_prob(one, module.shown(row)))(each)
+
+    return jax.vmap(of_row)(_row_of(module, arrays), outputs)
 
 
 @eqx.filter_jit

@@ -296,6 +296,10 @@ class Variational(RowStory):
         """Rows with missing cells filled: posterior means (levels: most probable), or one draw."""
         return draws.complete(self, x, rng)
 
+    def log_prob_of_cells(self, x: Rows, column: int, candidates: FloatArray) -> FloatArray:
+        """Log density (m, n) of candidates (m, n or 1) for a cell, given the others of its row."""
+        return draws.log_prob_of_cells(self, x, column, candidates)
+
     # Weighted draws of the latents --------------------------------------------------------------
 
     def arrays(self, whole: Rows) -> dict[str, Any]:
