@@ -20,8 +20,8 @@ import polars as pl
 import fabula
 from benchmarks import synthetic_tables as tables
 from benchmarks.timing import print_table, words_of
+from fabula.estimators.networks.diffusion_questions import SOLVERS
 
-SOLVERS = ("heun", "dpm", "euler", "ancestral")
 STEPS = (5, 10, 20, 50)
 SHARES = {"most": 0.9, "half": 0.5}
 

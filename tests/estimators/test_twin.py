@@ -24,7 +24,7 @@ from fabula import (
     save,
     twin,
 )
-from fabula.estimators._tilts import Tilt, choose_tilt, tilt_bank
+from fabula.estimators.base.tilts import Tilt, choose_tilt, tilt_bank
 
 
 def mixed_table(n=300, seed=0):

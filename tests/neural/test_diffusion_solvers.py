@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -9,25 +11,30 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
+from fabula.estimators.networks.diffusion_questions import SOLVERS as asked
 from fabula.neural.diffusion.density import evidence_bound, flow_log_density
 from fabula.neural.diffusion.guidance import Steered, choose
 from fabula.neural.diffusion.learning import code_errors
 from fabula.neural.diffusion.schedule import Schedule
-from fabula.neural.diffusion.solvers import SOLVERS, Course, Moving, advance_rows, draw_rows
+from fabula.neural.diffusion.solvers import Course, Moving, Solver, advance_rows, draw_rows
 from fabula.neural.diffusion.states import (
     MASKED,
     Clean,
     Known,
     Noisy,
     Prediction,
-    nothing_known,
 )
 
 MEAN = np.array([0.5, -0.3])
 COVARIANCE = np.array([[1.0, 0.8], [0.8, 1.0]])
 SCHEDULE = Schedule()
+SOLVERS = get_args(Solver)
 # The law at the highest noise is taken to have the mean 0: here it has not.
 FAR = Schedule(highest=100.0)
+
+
+def test_the_solvers_that_may_be_asked_for_are_those_that_are_there():
+    assert set(asked) == set(SOLVERS)
 
 
 class Normal(eqx.Module):
@@ -94,6 +101,16 @@ GROUPS = ((2, 0, 3, 0, 6),)
 @pytest.fixture(scope="module")
 def normal() -> Normal:
     return Normal(jnp.asarray(MEAN, jnp.float32), jnp.asarray(COVARIANCE, jnp.float32))
+
+
+def nothing_known(n: int, n_numbers: int, n_parts: int) -> Known:
+    """No cell is known."""
+    return Known(
+        jnp.zeros((n, n_numbers)),
+        jnp.zeros((n, n_parts), dtype=jnp.int32),
+        jnp.zeros((n, n_numbers), dtype=bool),
+        jnp.zeros((n, n_parts), dtype=bool),
+    )
 
 
 def flowed(denoiser, start, solver, steps, low=0.05):

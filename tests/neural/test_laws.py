@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import logistic, norm
 
 from fabula.neural.forms.image import ImageForm
-from fabula.neural.forms.number_columns import NumberColumn
+from fabula.neural.forms.number_columns import NumberColumn, learn_number_column
 from fabula.neural.forms.table import LevelColumn, TableForm
 from fabula.neural.variational.bells import log_density, log_mass
 from fabula.neural.variational.laws import PixelLaw, TableLaw
@@ -81,6 +81,18 @@ def test_draws_and_means_agree(name):
     x = law.decode({k: np.asarray(a) for k, a in drawn.items()})
     mean = law.centres(outputs[None, None], np.ones((1, 1)))[0, 0]
     assert mean == pytest.approx(x.mean(), abs=4.5 * x.std() / np.sqrt(20_000))
+
+
+def test_draws_that_weigh_nothing_do_not_move_a_mean():
+    law = TableLaw(
+        TableForm((learn_number_column(1e6 + np.random.default_rng(0).normal(size=400)),))
+    )
+    outputs = np.zeros((500, 1, law.n_outputs))
+    weights = np.full((500, 1), 9.9e-9)
+    weights[0] = 1 - weights[1:].sum()
+    assert law.centres(outputs, weights)[0, 0] == pytest.approx(
+        law.centres(outputs[:1], np.ones((1, 1)))[0, 0], rel=1e-9
+    )
 
 
 def test_gradients_are_finite_where_cells_are_narrow_wide_and_far_away():

@@ -97,9 +97,20 @@ def test_a_mean_is_bounded_by_what_was_seen():
     near, far = column.mean_value(np.array([0.3, 9.0]), np.array([0.2, 1.0]), evenly)
     assert near == pytest.approx(inner)
     assert far == pytest.approx(x.max(), rel=1e-3)
+    few = learn_number_column(x[:60])
+    assert few.mean_value(np.array([9.0]), np.array([1.0]), evenly) <= 1.0001 * x[:60].max()
+    whole = learn_number_column(np.round(x))
+    assert whole.mean_value(np.array([9.0]), np.array([1.0]), evenly) == np.round(x.max())
     standard = learn_number_column(x, scaling="standard")
     (free,) = standard.mean_value(np.array([900.0]), np.array([1.0]), evenly)
     assert free == pytest.approx(x.mean() + 900 * x.std())
+
+
+@pytest.mark.parametrize("n", [12, 20, 40, 80, 95])
+def test_columns_of_few_rows_have_a_shape(n):
+    x = np.random.default_rng(5).lognormal(0, 2, n)
+    # Half of the rows lie below the score 0, or almost half.
+    assert 0.3 < np.mean(x < learn_number_column(x).value(np.zeros(1))) < 0.75
 
 
 def test_unknown_levels_and_groups():

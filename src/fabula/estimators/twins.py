@@ -17,8 +17,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError
-from fabula.estimators._tilts import Tilt, choose_tilt, tilt_bank
 from fabula.estimators.base.arguments import generator_of
+from fabula.estimators.base.tilts import Tilt, choose_tilt, tilt_bank
 from fabula.estimators.calibrated import Calibrated
 from fabula.structures.class_conditional import ClassConditional
 from fabula.structures.mixture import Mixture

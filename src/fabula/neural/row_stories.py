@@ -19,10 +19,11 @@ from fabula.core.errors import CannotAnswerError, DataError
 from fabula.core.regions import Region
 from fabula.neural.networks.base import Network
 
-__all__ = ["RowStory", "middle_of_draws", "rows_meeting"]
+__all__ = ["RowStory", "filled_with_means", "rows_meeting"]
 
 _MOST_TRIES = 200
 _MOST_ROWS_AT_ONCE = 16_384
+_DRAWS_FOR_MEAN = 32
 
 
 class RowStory:
@@ -161,7 +162,13 @@ def rows_meeting(
     return np.concatenate(found)[:n], np.concatenate(kept)[:n]
 
 
-def middle_of_draws(draws: FloatArray, level_columns: Sequence[int]) -> Rows:
+def filled_with_means(rows: Rows, draw: Callable[[], Rows], level_columns: Sequence[int]) -> Rows:
+    """Rows with their missing cells filled by what several draws of the rows have in the middle."""
+    drawn = np.stack([draw() for _ in range(_DRAWS_FOR_MEAN)])
+    return np.where(np.isnan(rows), _middle_of_draws(drawn, level_columns), rows)
+
+
+def _middle_of_draws(draws: FloatArray, level_columns: Sequence[int]) -> Rows:
     """Means of numbers, and most frequent levels, of draws (m, n, d)."""
     middle = draws.mean(axis=0)
     for j in level_columns:

@@ -15,18 +15,17 @@ from fabula.core.errors import UsageError
 from fabula.estimators.base.arguments import generator_of
 from fabula.estimators.networks.questions import NetworkQuestions
 
-__all__ = ["DiffusionQuestions", "check_route"]
+__all__ = ["SOLVERS", "DiffusionQuestions", "check_route"]
 
-_SOLVERS = ("heun", "dpm", "euler", "ancestral")
-_DRAWS_OF_MODE = 64
+SOLVERS = ("heun", "dpm", "euler", "ancestral")
 
 
 def check_route(steps: Any, solver: Any, churn: Any, guidance: Any = 1.0) -> None:
     """Refuse ways of drawing that make no sense."""
     if not isinstance(steps, int | np.integer) or isinstance(steps, bool) or steps < 1:
         raise UsageError(f"steps must be a whole number of at least 1, not {steps!r}.")
-    if solver not in _SOLVERS:
-        raise UsageError(f"solver must be one of {', '.join(_SOLVERS)}, not {solver!r}.")
+    if solver not in SOLVERS:
+        raise UsageError(f"solver must be one of {', '.join(SOLVERS)}, not {solver!r}.")
     for name, value in (("churn", churn), ("guidance", guidance)):
         if not isinstance(value, int | float | np.number) or not 0 <= value < np.inf:
             raise UsageError(f"{name} must be a number that is not negative, not {value!r}.")
@@ -192,7 +191,7 @@ class DiffusionQuestions(NetworkQuestions):
         self,
         X: Any,
         steps: Sequence[int] = (5, 10, 20, 50),
-        solvers: Sequence[str] = _SOLVERS,
+        solvers: Sequence[str] = SOLVERS,
         *,
         n_samples: int | None = None,
         random_state: Any = None,

@@ -102,7 +102,7 @@ class DrawsRows(NeuralEstimator):
 class NetworkQuestions(DrawsRows):
     """What a story answers that has ``posterior``, ``log_joint`` and ``complete``.
 
-    Other than in `fabula.estimators.base.questions.ClassQuestions`, there may be no classes, and
+    Other than in `fabula.estimators.base.class_questions`, there may be no classes, and
     ``posterior`` need not agree with ``log_joint``, of which it may be a better estimate.
     """
 

@@ -3,7 +3,7 @@
 Pairs are pushed to the right and to the bottom of one grid, so that all end in its last cell;
 what lies before a pair's own first cell stays 0. Rows and columns go through the grid in tiles,
 and each tile of each pair has its own power of two, so that float32 neither overflows nor loses
-anything that could matter (see `pair_weights.linear_weights`).
+anything that could matter (see `weights.linear_weights`).
 """
 
 from __future__ import annotations

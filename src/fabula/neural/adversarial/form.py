@@ -1,6 +1,6 @@
 """Tables and images as the vectors that a generator makes and a critic looks at.
 
-A row of a table is its numbers as standard normal ones (`adversarial_spread`), its codes as zeros
+A row of a table is its numbers as standard normal ones (`spread`), its codes as zeros
 and ones, and, of columns with missing cells, whether the cell is there. A number recorded to a
 precision stands anywhere in its cell, anew each time, or the critic would know rows by the lattice
 they stand on. A pixel runs from -1 to 1.

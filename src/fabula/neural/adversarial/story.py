@@ -25,7 +25,7 @@ from fabula.neural.adversarial.learning import Given
 from fabula.neural.adversarial.network import Generator
 from fabula.neural.networks.base import Network
 from fabula.neural.row_batches import padded, row_keys, row_slices
-from fabula.neural.row_stories import RowStory, middle_of_draws, rows_meeting
+from fabula.neural.row_stories import RowStory, filled_with_means, rows_meeting
 from fabula.persistence.registry import storable
 from fabula.structures.mixture import draw_rows as draw_members
 
@@ -34,7 +34,6 @@ __all__ = ["Adversarial"]
 _FEWEST_ROWS = 128
 _MOST_ROWS = 4096
 _MOST_ROWS_TO_INVERT = 512
-_DRAWS_FOR_MEAN = 32
 _NO_CELLS = (
     "its network was not told cells while it learned: fit with known_share=0.2, or name the "
     "columns in conditional"
@@ -231,14 +230,13 @@ class Adversarial(RowStory):
             out[rows] = self.complete_whole(part, labels, rng)
             return out[:, list(self.columns)]
         chance = np.random.default_rng(self.seed)
-        drawn = []
         shares = class_shares(self, part) if self.shape.n_classes else None
-        for _ in range(_DRAWS_FOR_MEAN):
+
+        def draw() -> Rows:
             labels = self.labels(len(part), None, chance, part, shares)
-            drawn.append(self.complete_whole(part, labels, chance))
-        out[rows] = np.where(
-            np.isnan(part), middle_of_draws(np.stack(drawn), self.level_columns), part
-        )
+            return self.complete_whole(part, labels, chance)
+
+        out[rows] = filled_with_means(part, draw, self.level_columns)
         return out[:, list(self.columns)]
 
     def complete_whole(self, whole: Rows, labels: Members, rng: np.random.Generator) -> Rows:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from fabula.core.arrays import FloatArray
 from fabula.core.blocks import Sequences
 from fabula.core.errors import DataError
+from fabula.neural.autoregressive.windows import SymbolCodes
 from fabula.persistence.registry import storable
 from fabula.structures.chains.markov_chain import MarkovChain
 
 __all__ = ["UNLEARNED_SHARE", "SpeakingChain", "Walk", "learn_chain", "share_of_chain"]
 
-Codes = NDArray[np.int64]
 
 UNLEARNED_SHARE = 0.5
 _STEPS_OF_SHARE = 500
@@ -60,12 +60,12 @@ class SpeakingChain:
             weights = np.log1p(-self.share), np.log(self.share)
         return np.asarray(np.logaddexp(weights[0] + network, weights[1] + chain))
 
-    def mixed_next(self, codes: Codes, shares: FloatArray) -> FloatArray:
+    def mixed_next(self, codes: SymbolCodes, shares: FloatArray) -> FloatArray:
         """Probabilities (V,) of what follows some codes, of those that the network gives."""
         told = self.chain.next_probabilities(codes)
         return np.asarray((1.0 - self.share) * shares + self.share * told)
 
-    def walk(self, rows: Sequence[Codes], n: int) -> Walk:
+    def walk(self, rows: Sequence[SymbolCodes], n: int) -> Walk:
         """Along sequences that begin with these codes, in the first of ``n`` rows."""
         return Walk(self, rows, n)
 
@@ -73,7 +73,7 @@ class SpeakingChain:
 class Walk:
     """What a chain says of sequences while they grow, and the ``share`` it has."""
 
-    def __init__(self, beside: SpeakingChain, rows: Sequence[Codes], n: int):
+    def __init__(self, beside: SpeakingChain, rows: Sequence[SymbolCodes], n: int):
         self._chain, self.share = beside.chain, beside.share
         self._nodes = [self._chain.context_of(row) for row in rows]
         self._shares = np.zeros((n, self._chain.n_symbols + 2), dtype=np.float32)

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from fabula.core.errors import DataError
 from fabula.neural.autoregressive.chain import SpeakingChain
-from fabula.neural.autoregressive.windows import boundary_of, log_shares, window_start
+from fabula.neural.autoregressive.windows import SymbolCodes, boundary_of, log_shares, window_start
 
 __all__ = ["Draws", "Rule"]
 
 _MOST_ROWS = 256
-
-Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Rule:
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float = 1.0
-    allowed: NDArray[np.bool_] | Callable[[Codes], NDArray[np.bool_]] | None = None
+    allowed: NDArray[np.bool_] | Callable[[SymbolCodes], NDArray[np.bool_]] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,17 +56,17 @@ class Draws:
 
     def go_on(
         self,
-        begun: Sequence[Codes],
+        begun: Sequence[SymbolCodes],
         max_lengths: NDArray[np.intp],
         told: NDArray[np.float32] | None,
         seed: int,
-    ) -> list[Codes]:
+    ) -> list[SymbolCodes]:
         """The sequences with what was drawn after them, each no longer than its ``max_lengths``.
 
         Each sequence has random numbers of its own, whichever others are drawn beside it.
         """
         key = jax.random.key(seed)
-        found: list[Codes] = []
+        found: list[SymbolCodes] = []
         for low in range(0, len(begun), _MOST_ROWS):
             part = slice(low, low + _MOST_ROWS)
             rows = [np.asarray(codes, dtype=np.int64) for codes in begun[part]]
@@ -79,12 +77,12 @@ class Draws:
 
     def _go_on(
         self,
-        rows: list[Codes],
+        rows: list[SymbolCodes],
         max_lengths: NDArray[np.intp],
         told: NDArray[np.float32] | None,
         key: jax.Array,
         first: int,
-    ) -> list[Codes]:
+    ) -> list[SymbolCodes]:
         done = np.array([len(row) for row in rows]) >= max_lengths
         while not done.all():
             live = np.flatnonzero(~done)
@@ -103,7 +101,7 @@ class Draws:
                 done[i] = end or len(rows[i]) >= max_lengths[i]
         return rows
 
-    def _window(self, rows: list[Codes], max_lengths: NDArray[np.intp]) -> dict[str, Any]:
+    def _window(self, rows: list[SymbolCodes], max_lengths: NDArray[np.intp]) -> dict[str, Any]:
         """What the network reads again of each sequence, before it goes on."""
         n = 1 << (len(rows) - 1).bit_length()  # few shapes have to be compiled
         inputs = np.zeros((n, self.context), dtype=np.int32)
@@ -124,9 +122,9 @@ class Draws:
         window: dict[str, Any],
         keys: jax.Array,
         told: jax.Array | None,
-        rows: list[Codes],
+        rows: list[SymbolCodes],
         numbers: NDArray[np.intp],
-    ) -> tuple[list[Codes], list[bool]]:
+    ) -> tuple[list[SymbolCodes], list[bool]]:
         """What was drawn until the window is full, and whether an end was.
 
         Errors speak of the sequences by their ``numbers``.
@@ -168,7 +166,7 @@ class Draws:
         window: dict[str, Any],
         keys: jax.Array,
         told: jax.Array | None,
-        rows: list[Codes],
+        rows: list[SymbolCodes],
         settings: dict[str, Any],
     ) -> tuple[Any, Any]:
         """The same, where a function or a chain has to be asked at each step."""
@@ -221,7 +219,7 @@ class Draws:
         return lambda places, live, so_far: masks[np.minimum(places, len(masks) - 1)]
 
     def _asked(
-        self, places: NDArray[np.int32], live: NDArray[np.bool_], so_far: list[Codes]
+        self, places: NDArray[np.int32], live: NDArray[np.bool_], so_far: list[SymbolCodes]
     ) -> NDArray[np.bool_]:
         """The same, where each sequence has to be asked about."""
         allowed = self.rule.allowed

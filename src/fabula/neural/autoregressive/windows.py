@@ -18,7 +18,8 @@ __all__ = ["Batch", "LastWindow", "Windows", "boundary_of", "log_shares", "windo
 
 _SHORTEST = 16
 
-Codes = NDArray[np.int64]
+SymbolCodes = NDArray[np.int64]
+"""Codes as networks take them."""
 
 
 def boundary_of(n_symbols: int) -> int:
@@ -44,8 +45,8 @@ def log_shares(scores: jax.Array, n_symbols: int, ends: bool) -> jax.Array:
 class Batch:
     """Windows of one length, with what they tell."""
 
-    inputs: Codes  # (n, T)
-    targets: Codes  # (n, T)
+    inputs: SymbolCodes  # (n, T)
+    targets: SymbolCodes  # (n, T)
     counted: NDArray[np.bool_]  # (n, T): what is not told by another window, and is no padding
     places: NDArray[np.intp]  # where these stand among all targets
     which: NDArray[np.intp]  # (n,) the sequence of each window
@@ -55,7 +56,7 @@ class Batch:
 class LastWindow:
     """The window that tells what comes next; its last input is at ``last``."""
 
-    inputs: Codes
+    inputs: SymbolCodes
     last: int
 
 
@@ -78,8 +79,8 @@ class Windows:
     ends : bool
     """
 
-    inputs: Codes
-    targets: Codes
+    inputs: SymbolCodes
+    targets: SymbolCodes
     offsets: NDArray[np.intp]
     starts: NDArray[np.intp]
     stops: NDArray[np.intp]
@@ -104,7 +105,7 @@ class Windows:
         return cls(inputs, targets, offsets, starts, stops, firsts, which, n_symbols, ends)
 
     @staticmethod
-    def after(codes: Codes, n_symbols: int, ends: bool, context: int) -> LastWindow:
+    def after(codes: SymbolCodes, n_symbols: int, ends: bool, context: int) -> LastWindow:
         """The window that tells what follows some codes."""
         start = window_start(len(codes), context)
         first = boundary_of(n_symbols) if ends and not start else n_symbols
@@ -152,7 +153,9 @@ class Windows:
         return np.delete(values, last), values[last]
 
 
-def _shifted(x: Sequences, n_symbols: int, ends: bool) -> tuple[Codes, Codes, NDArray[np.intp]]:
+def _shifted(
+    x: Sequences, n_symbols: int, ends: bool
+) -> tuple[SymbolCodes, SymbolCodes, NDArray[np.intp]]:
     """Inputs and targets of every place, and where each sequence begins among them."""
     codes = np.asarray(x.steps[x.offsets[0] : x.offsets[-1]], dtype=np.int64)
     offsets = (x.offsets - x.offsets[0]).astype(np.intp)

@@ -106,7 +106,7 @@ class TableNoise:
 
     @property
     def layout(self) -> tuple[tuple[int, int, int, int, int], ...]:
-        """Where codes of parts stand among the scores: see `diffusion_solvers.Course`."""
+        """Where codes of parts stand among the scores: see `solvers.Course`."""
         return tuple(
             (size, parts.start, parts.stop, scores.start, scores.stop)
             for size, parts, scores in self.form.groups

@@ -17,15 +17,13 @@ from equinox import nn
 
 from fabula.neural.diffusion.form import PixelNoise, TableNoise
 from fabula.neural.diffusion.states import MASKED, Noisy, Prediction
-from fabula.neural.forms.table_inputs import log_softmax_of_parts
+from fabula.neural.forms.table_inputs import MOST_ONE_HOT, length_of, log_softmax_of_parts
 from fabula.neural.networks.perceptron import Perceptron
 from fabula.neural.networks.u_net import UNet
 from fabula.persistence.registry import storable
 
 __all__ = ["DiffusionNetwork", "DiffusionNetworkModule", "NetworkDenoiser"]
 
-_MOST_ONE_HOT = 128
-_LONGEST_VECTOR = 32
 _WAVES = 16
 _LARGEST_LOG_LEVEL = 5.0
 
@@ -83,9 +81,9 @@ class DiffusionNetworkModule(eqx.Module):
         self.shape = shape
         self.tables = tuple(
             0.3 * jax.random.normal(jax.random.fold_in(for_tables, size),
-                                    (last - first, size, _LONGEST_VECTOR))
+                                    (last - first, size, length_of(size)))
             for size, first, last, _, _ in noise.layout
-            if size > _MOST_ONE_HOT
+            if size > MOST_ONE_HOT
         )  # fmt: skip
         self.tell = nn.Linear(2 * _WAVES + shape.n_classes, c, key=for_tell)
         if shape.channels:
@@ -94,7 +92,7 @@ class DiffusionNetworkModule(eqx.Module):
             return
         n_in = noise.n_numbers * (2 if shape.own_levels else 1)
         for size, first, last, _, _ in noise.layout:
-            n_in += (last - first) * (size if size <= _MOST_ONE_HOT else _LONGEST_VECTOR)
+            n_in += (last - first) * length_of(size)
         n_out = noise.n_numbers + noise.n_scores
         self.body = Perceptron(
             n_in, n_out, shape.width, shape.depth, c, shape.dropout, zero_end=True
@@ -155,7 +153,7 @@ class DiffusionNetworkModule(eqx.Module):
         found, tables = [], iter(self.tables)
         for size, first, last, _, _ in self.shape.noise.layout:
             mine = codes[first:last]
-            if size <= _MOST_ONE_HOT:
+            if size <= MOST_ONE_HOT:
                 found.append(jax.nn.one_hot(mine, size).ravel())
                 continue
             table = next(tables)

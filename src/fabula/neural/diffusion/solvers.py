@@ -17,10 +17,9 @@ import jax.numpy as jnp
 from fabula.neural.diffusion.schedule import Schedule
 from fabula.neural.diffusion.states import MASKED, Denoiser, Known, Noisy, Prediction
 
-__all__ = ["SOLVERS", "Course", "Moving", "Solver", "advance_rows", "begin", "draw_rows"]
+__all__ = ["Course", "Moving", "Solver", "advance_rows", "begin", "draw_rows"]
 
 Solver = Literal["euler", "heun", "dpm", "ancestral"]
-SOLVERS: tuple[Solver, ...] = ("euler", "heun", "dpm", "ancestral")
 """Of the orders 1, 2 (two evaluations a step), 2, and stochastic."""
 
 _MOST_CHURN = math.sqrt(2) - 1

@@ -15,7 +15,6 @@ __all__ = [
     "Noisy",
     "Prediction",
     "normal_of",
-    "nothing_known",
 ]
 
 MASKED = -1
@@ -70,16 +69,6 @@ class Denoiser(Protocol):
     def __call__(self, rows: Noisy, sigma: jax.Array) -> Prediction:
         """The prediction for rows whose unknown numbers have the noise ``sigma`` (n,)."""
         ...
-
-
-def nothing_known(n: int, n_numbers: int, n_parts: int) -> Known:
-    """No cell is known."""
-    return Known(
-        jnp.zeros((n, n_numbers)),
-        jnp.zeros((n, n_parts), dtype=jnp.int32),
-        jnp.zeros((n, n_numbers), dtype=bool),
-        jnp.zeros((n, n_parts), dtype=bool),
-    )
 
 
 def normal_of(chance: jax.Array) -> jax.Array:

@@ -27,7 +27,7 @@ from fabula.neural.diffusion.schedule import Schedule
 from fabula.neural.diffusion.solvers import Course, Solver
 from fabula.neural.networks.base import Network
 from fabula.neural.row_batches import padded, row_keys, row_slices
-from fabula.neural.row_stories import RowStory, middle_of_draws, rows_meeting
+from fabula.neural.row_stories import RowStory, filled_with_means, rows_meeting
 from fabula.persistence.registry import storable
 
 __all__ = ["Diffusion", "Route"]
@@ -36,7 +36,6 @@ __all__ = ["Diffusion", "Route"]
 _FEWEST_ROWS = 128
 _MOST_ROWS = 4096
 _MOST_ROWS_OF_DENSITY = 1024
-_DRAWS_FOR_MEAN = 32
 # Classes beyond which the density is that of a row without its class, rather than a sum.
 _MOST_CLASSES_SUMMED = 20
 
@@ -306,9 +305,8 @@ class Diffusion(RowStory):
             out[rows] = self.complete_whole(part, labels, rng)
             return out[:, list(self.columns)]
         chance = np.random.default_rng(self.seed)
-        drawn = [self.complete_whole(part, labels, chance) for _ in range(_DRAWS_FOR_MEAN)]
-        out[rows] = np.where(
-            np.isnan(part), middle_of_draws(np.stack(drawn), self._level_columns), part
+        out[rows] = filled_with_means(
+            part, lambda: self.complete_whole(part, labels, chance), self._level_columns
         )
         return out[:, list(self.columns)]
 

@@ -31,8 +31,14 @@ _MOST_KNOTS = 128
 _FEW = 20
 _ROWS_A_VALUE = 10.0
 _ROWS_A_KNOT = 30.0
+# Small tables have so many knots all the same, as long as there are rows for them: between two
+# knots only, a column would have no shape.
+_FEW_KNOTS = 8
+_LEAST_ROWS_A_KNOT = 4.0
 # The outermost pieces go on beyond the data: their slope is that of so many rows at least.
 _ROWS_A_PIECE = 8.0
+# Scores of the knots of a column of which no more than these two is told.
+_CENTRE_AND_SPREAD = np.array([-1.0, 1.0])
 
 
 @storable("neural/number_column")
@@ -90,13 +96,21 @@ class NumberColumn:
         less than the smallest: what lies beyond is a guess, and one such value in a thousand
         could carry the mean away.
         """
+        low, high = self._bounds
         total = np.zeros(len(centres))
         for node in nodes:
-            scores = centres + node * widths
-            # Two knots are a centre and a spread, and bound nothing.
-            two = len(self.values) == 2
-            total += self.value(scores) if two else np.interp(scores, self.scores, self.values)
+            values = self.value(centres + node * widths)
+            total += np.clip(values, low, high)
         return total / len(nodes)
+
+    @property
+    def _bounds(self) -> tuple[float, float]:
+        """Smallest and largest value among those that have a shape, as far as the knots tell."""
+        if np.array_equal(self.scores, _CENTRE_AND_SPREAD):
+            return -np.inf, np.inf
+        # The outermost knots are the far ends of the outermost cells.
+        half = 0.5 * self.step
+        return float(self.values[0] + half), float(self.values[-1] - half)
 
     def log_slope(self, values: FloatArray) -> FloatArray:
         """Log of d score / d value."""
@@ -179,9 +193,7 @@ def learn_number_column(
         mean = scale * centre
         spread = scale * float(np.sqrt(counts @ (scaled - centre) ** 2 / n))
         spread = spread or max(abs(mean), 1.0)
-        return NumberColumn(
-            np.array([mean - spread, mean + spread]), np.array([-1.0, 1.0]), n_seen=n
-        )
+        return NumberColumn(np.array([mean - spread, mean + spread]), _CENTRE_AND_SPREAD, n_seen=n)
     step, origin = (precision, 0.0) if precision is not None else precision_of(values)
     if step and precision is not None:
         origin = float(values[0])
@@ -192,7 +204,7 @@ def learn_number_column(
         # Too few to have a shape: a bell as wide as all values, around them.
         centre = float(rest[0]) if len(rest) else float(values.mean())
         spread = float(values[-1] - values[0]) or step or max(abs(centre), 1.0)
-        knots = np.array([centre - spread, centre + spread]), np.array([-1.0, 1.0])
+        knots = np.array([centre - spread, centre + spread]), _CENTRE_AND_SPREAD
     else:
         knots = _knots(rest, weights, step)
     return NumberColumn(*knots, spikes=values[spikes], step=step, origin=origin, n_seen=n)
@@ -212,7 +224,8 @@ def _knots(values: FloatArray, weights: FloatArray, step: float) -> tuple[FloatA
         ends[1:-1] = values[:-1] + step * (np.floor(np.diff(values) / step / 2.0 + 1e-9) + 0.5)
     below = np.concatenate([[0.0], np.cumsum(weights)])
     shares = (below + 0.5) / (total + 1.0)
-    number = int(np.clip(total / _ROWS_A_KNOT, 2, _MOST_KNOTS))
+    fewest = max(min(_FEW_KNOTS, total / _LEAST_ROWS_A_KNOT), 2)
+    number = int(np.clip(total / _ROWS_A_KNOT, fewest, _MOST_KNOTS))
     # Evenly in score rather than in share: tails are where the shape is missed.
     wanted = np.linspace(ndtri(shares[0]), ndtri(shares[-1]), number)
     scores = ndtri(shares)

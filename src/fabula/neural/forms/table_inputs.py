@@ -14,10 +14,10 @@ import numpy as np
 from fabula.neural.forms.table import TableForm
 from fabula.persistence.registry import storable
 
-__all__ = ["TableInputs", "log_softmax_of_parts", "one_hot_of_parts"]
+__all__ = ["MOST_ONE_HOT", "TableInputs", "length_of", "log_softmax_of_parts", "one_hot_of_parts"]
 
 # Levels beyond which a category is looked up in a table of vectors.
-_MOST_ONE_HOT = 128
+MOST_ONE_HOT = 128
 _LONGEST_VECTOR = 32
 
 
@@ -36,7 +36,7 @@ class _InputsModule(eqx.Module):
         there = seen[np.asarray(form.code_places, dtype=np.intp)]
         for group in form.groups:
             codes = jnp.where(there[group.parts], row["codes"][group.parts], -1)
-            if group.n_codes <= _MOST_ONE_HOT:
+            if group.n_codes <= MOST_ONE_HOT:
                 parts.append(jax.nn.one_hot(codes, group.n_codes).ravel())
                 continue
             table = next(tables)  # (parts, levels, length)
@@ -67,7 +67,7 @@ class TableInputs:
         length = self.form.n_numbers + self.form.n_columns
         for group in self.form.groups:
             number = group.parts.stop - group.parts.start
-            length += number * min(group.n_codes, _length_of(group.n_codes))
+            length += number * min(group.n_codes, length_of(group.n_codes))
         return length
 
     def build(self, key: jax.Array) -> Any:
@@ -75,17 +75,18 @@ class TableInputs:
         tables = [
             jax.random.normal(
                 jax.random.fold_in(key, group.n_codes),
-                (group.parts.stop - group.parts.start, group.n_codes, _length_of(group.n_codes)),
+                (group.parts.stop - group.parts.start, group.n_codes, length_of(group.n_codes)),
             )
             * 0.3
             for group in self.form.groups
-            if group.n_codes > _MOST_ONE_HOT
+            if group.n_codes > MOST_ONE_HOT
         ]
         return _InputsModule(tuple(tables), self.form)
 
 
-def _length_of(n_codes: int) -> int:
-    return n_codes if n_codes <= _MOST_ONE_HOT else _LONGEST_VECTOR
+def length_of(n_codes: int) -> int:
+    """Numbers that stand for a code: one for each, or the length of the vector looked up."""
+    return n_codes if n_codes <= MOST_ONE_HOT else _LONGEST_VECTOR
 
 
 def log_softmax_of_parts(form: TableForm, scores: jax.Array) -> jax.Array:

@@ -211,6 +211,8 @@ class TableLaw:
         centre, width = (np.asarray(a, dtype=np.float64) for a in self._bells(jnp.asarray(outputs)))
         where = _places_of_parts(form)
         evenly, counts = nodes(self.bell), weights > _LEAST_WEIGHT
+        kept = np.where(counts, weights, 0.0)
+        kept /= kept.sum(axis=0)
         for q, j in enumerate(form.code_places):
             if isinstance(form.columns[j], LevelColumn):
                 out[:, j] = shares[:, where[q]].argmax(axis=1)
@@ -222,7 +224,7 @@ class TableLaw:
             if part >= 0:
                 split = np.exp(logs[..., where[part]])
                 means = split[..., 0] * means + split[..., 1:] @ column.spikes
-            out[:, j] = np.einsum("kn,kn->n", weights, means)
+            out[:, j] = np.einsum("kn,kn->n", kept, means)
         return out
 
     def usual_outputs(self, batch: Batch) -> jax.Array:

@@ -115,7 +115,7 @@ class TreeAverage:
         """The average that knows the condition, with all columns, and its log probability.
 
         A tree counts by how probable it holds the condition. One that holds it impossible falls
-        away. The columns of the condition keep their banks, as in `tree_algebra.told_by`.
+        away. The columns of the condition keep their banks, as in `algebra.told_by`.
         """
         trees, log_weights, log_total = self._told(given)
         possible = np.flatnonzero(np.isfinite(log_weights))

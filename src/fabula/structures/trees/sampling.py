@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["complete_rows", "draw_rows_of_tree"]
 
-_ROWS_AT_A_TIME = 4096
-
 
 def draw_rows_of_tree(
     tree: LatentTree,
