@@ -254,3 +254,19 @@ def test_threads_do_not_change_a_bit(fabula: Any, folder: Path) -> None:
     )
     assert one.out == two.out
     assert fabula("score", folder / "bayes.fabula", folder / "people.csv", "--threads", 0).code == 2
+
+
+def test_an_interrupt_says_what_the_same_command_goes_on_from(tmp_path, capsys):
+    from fabula.cli import _interrupts
+
+    _interrupts.remember_interrupts()
+    assert _interrupts.what_was_kept() == "nothing was written"
+    part = tmp_path / "part"
+    _interrupts.keeps_going_in(str(part))
+    assert _interrupts.what_was_kept() == "nothing was written"
+    part.write_bytes(b"weights")
+    assert f"goes on from {part}" in _interrupts.what_was_kept()
+    _interrupts.keeps_going_in(str(part))
+    assert "Going on from" in capsys.readouterr().err
+    _interrupts.remember_interrupts()
+    assert _interrupts.what_was_kept() == "nothing was written"

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from fabula import load
+
 SMALL = ["--model", "autoregressive"]
 for setting in ("width=16", "context=16", "batch_size=8", "max_epochs=40", "learning_rate=0.03"):
     SMALL += ["--set", setting]
@@ -34,6 +36,21 @@ def test_classes_are_told_drawn_and_predicted(fabula: Any, words: Path, tmp_path
     assert scores["surprise"].min() >= 0
     refused = fabula("sample", path, "--given", "class=x")
     assert refused.code == 2 and "one of f, m" in refused.err
+
+
+def test_seconds_of_training_and_a_picture_of_them(
+    fabula: Any, words: Path, tmp_path: Path
+) -> None:
+    path, picture = tmp_path / "m.fabula", tmp_path / "losses.png"
+    done = fabula("fit", words / "f.txt", *SMALL, "--time-budget", 0.001, "-o", path)
+    assert done.code == 0, done.err
+    assert load(path).report_.reason == "time is up"
+    assert fabula("plot", path, "--kind", "losses", "-o", picture).code == 0
+    assert picture.stat().st_size > 2000
+    refused = fabula("plot", path, words / "f.txt", "--kind", "pairs", "-o", picture, "--force")
+    assert refused.code == 2 and "a model of sequences" in refused.err
+    refused = fabula("predict", path, words / "f.txt")
+    assert refused.code != 0 and "fitted without classes" in refused.err
 
 
 def test_options_of_other_models_are_refused(fabula: Any, words: Path, tmp_path: Path) -> None:

@@ -65,6 +65,17 @@ def test_a_table_is_fitted_and_asked_about(
     assert drawn.code == 0, drawn.err
     assert drawn.frame.height == 4 and drawn.frame["smoker"].is_in(["yes", "no"]).all()
     assert fabula("predict", model, people).frame.height == table.height
+    of_class = fabula("sample", model, "-n", 6, "--given", "state=ill")
+    assert set(of_class.frame["state"]) == {"ill"}, of_class.err
+    given = fabula("condition", model, "--given", "state=ill", "-o", tmp_path / "ill.fabula")
+    assert given.code == 0, given.err
+    again = fabula("predict", model, people, "--prior", "estimate")
+    assert again.frame.height == table.height, again.err
+    rare = fabula("score", model, people, "--outliers").frame["tail_probability"]
+    assert rare.is_between(0, 1).all()
+    empty = tmp_path / "empty.csv"
+    empty.write_text(people.read_text().splitlines()[0] + "\n")
+    assert fabula("predict", model, empty).frame.height == 0
     filled = fabula("impute", model, people).frame
     assert filled.drop("state").null_count().sum_horizontal().item() == 0
     assert "bound" in fabula("score", model, people).err
@@ -79,3 +90,48 @@ def test_images_need_a_model_that_takes_them(fabula: Any, images: Path, tmp_path
         assert done.code == 2 and "--model vae" in done.err
     done = fabula("fit", train, "--model", "vae", "--kind", "a=count", "-o", model)
     assert done.code == 2 and "--kind is for tables" in done.err
+
+
+@pytest.mark.slow
+def test_a_class_of_an_adversarial_network(fabula: Any, folder: Path, tmp_path: Path) -> None:
+    model = tmp_path / "gan.fabula"
+    small = ("--set", "max_epochs=2", "--set", "width=8", "--set", "depth=1")
+    rows = pl.read_csv(folder / "people.csv").filter(pl.col("state").is_not_null())
+    rows.write_csv(tmp_path / "rows.csv")
+    done = fabula(
+        "fit", tmp_path / "rows.csv", "-t", "state", "--model", "gan", *small, "-o", model
+    )
+    assert done.code == 0, done.err
+    drawn = fabula("sample", model, "-n", 6, "--given", "state=ill")
+    assert set(drawn.frame["state"]) == {"ill"}, drawn.err
+    refused = fabula("condition", model, "--given", "state=ill", "-o", tmp_path / "x.fabula")
+    assert refused.code != 0 and "fabula sample takes one class" in refused.err
+
+
+def test_a_folder_of_pictures_with_others_among_them(fabula: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(3):
+        Image.fromarray(np.full((4, 4), 40 * i, dtype=np.uint8)).save(folder / f"{i}.png")
+    (folder / "notes.txt").write_text("not a picture")
+    (folder / "bad.png").write_text("nor is this")
+    done = fabula("fit", folder, "--model", "vae", *QUICK, "-o", tmp_path / "m.fabula")
+    assert done.code != 0 and "bad.png cannot be read as a picture" in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("hidden=(16, 8)", (16, 8)),
+        ("patience=none", None),
+        ("beta=.5", 0.5),
+        ("prior=vamp", "vamp"),
+    ],
+)
+def test_parameters_as_people_write_them(text: str, value: Any) -> None:
+    from fabula.cli._models import make_estimator
+
+    estimator = make_estimator("vae", numeric=True, settings=[text])
+    assert getattr(estimator, text.partition("=")[0]) == value

@@ -116,6 +116,8 @@ def test_tables_are_drawn_with_their_rare_levels(of_table):
     assert mine["village"] > 2.5
     assert (drawn["hours"] == 40).mean() == pytest.approx(0.4, abs=0.12)
     assert drawn["hours"].is_between(10, 79).all()
+    with pytest.raises(DataError, match="more rows than the 5 neighbours"):
+        of_table.mode_coverage(TABLE[:5])
     report = of_table.mode_coverage(TABLE, n_samples=4000, random_state=0)
     assert not report.missing and len(report.levels) == 3 and report.coverage > 0.6
     assert report.levels[2].n_rows == (TABLE["place"] == "village").sum()

@@ -9,6 +9,7 @@ import pytest
 from fabula import load, save
 from fabula.core.errors import CannotAnswerError, DataError, FabulaWarning, UsageError
 from fabula.estimators.variational_autoencoder import VariationalAutoencoder
+from fabula.questions.score import tail_probability
 
 QUICK = {"hidden": (24,), "random_state": 0, "batch_size": 64}
 
@@ -71,6 +72,18 @@ def test_candidates_for_a_cell_have_densities_that_integrate_to_one(of_table):
         apart = story.log_prob(rows, 2000) - story.log_prob(without, 2000)
         mine = story.log_prob_of_cells(rows, place, rows[:, place][None])[0]
         np.testing.assert_allclose(mine, apart, atol=0.25)
+
+
+def test_rows_with_many_patterns_of_holes_are_compared_with_their_like(of_table):
+    rng = np.random.default_rng(0)
+    rows = np.asarray(of_table._read(TABLE[:30])).copy()
+    rows[rng.random(rows.shape) < 0.4] = np.nan
+    usual = of_table.story_
+    shares = tail_probability(usual, rows, n_draws=300, fewest=20)
+    assert ((shares > 0) & (shares <= 1)).all()
+    odd = TABLE[:1].with_columns(pl.lit(500.0).alias("size"))
+    assert of_table.outliers(odd, n_draws=300) < 0.01
+    assert np.median(of_table.outliers(TABLE[:50], n_draws=300)) > 0.2
 
 
 def test_the_most_probable_cells(of_table):
@@ -240,6 +253,7 @@ def test_what_makes_no_sense_is_refused():
     for wrong, message in [
         ({"n_latent": 0}, "n_latent"),
         ({"hidden": (0,)}, "hidden"),
+        ({"hidden": 64}, "hidden"),
         ({"prior": "flat"}, "prior"),
         ({"beta": -1.0}, "beta"),
         ({"beta": 2.0, "n_draws": 5}, "n_draws=1"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fabula.cli._models import LoadedModel
-from fabula.core.errors import DataError, UsageError
+from fabula.core.errors import CannotAnswerError, DataError, UsageError
 from fabula.report.sentences import as_text
 from fabula.tables.messages import did_you_mean, listed
 
@@ -46,6 +46,14 @@ class Condition:
         total = math.fsum(kept)
         if not total > 0:
             raise DataError(f"The model gives the classes {listed(self.classes)} no probability.")
+        if not hasattr(estimator, "with_prior"):
+            raise CannotAnswerError(
+                "be given a class",
+                type(estimator).__name__,
+                "it has draws of each class, and no probabilities of them: fabula sample takes one "
+                "class",
+                ("DiffusionModel", "VariationalAutoencoder"),
+            )
         return estimator.with_prior([weight / total for weight in kept]), math.log(total)
 
 

@@ -258,14 +258,17 @@ def draw_images(
             )
         elif kind == "traversal":
             values = np.linspace(-2.5, 2.5, 9)
-            told = {"y": loaded.labels[0]} if _has_to_be_told(loaded) else {}
+            told, of_class = {}, ""
+            if loaded.classifies:
+                most = int(np.argmax(model.class_prior_))
+                told, of_class = {"y": loaded.labels[most]}, f", class {loaded.class_names[most]}"
             spread = _uses(loaded, data, told)
             used = [int(j) for j in np.argsort(-spread)[:10] if spread[j] > 0.1 * spread.max()]
             figure = traversal(
                 [model.traverse(int(j), len(values), **told) for j in used],
                 values.tolist(),
                 [f"latent {j + 1}" for j in used],
-                title="Along the latent dimensions that are used most",
+                title=f"Along the latent dimensions that are used most{of_class}",
             )
         else:
             images = read_images_for(loaded, data)

@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
-__all__ = ["let_interrupts_through", "remember_interrupts", "was_interrupted"]
+from fabula.cli._console import note
+
+__all__ = [
+    "keeps_going_in",
+    "let_interrupts_through",
+    "remember_interrupts",
+    "was_interrupted",
+    "what_was_kept",
+]
 
 _pressed = threading.Event()
+_checkpoints: list[Path] = []
+
+
+def keeps_going_in(checkpoint: str) -> None:
+    """Remember the file that an interrupted fit goes on from, and say so where it is there."""
+    _checkpoints.append(Path(checkpoint))
+    if _checkpoints[-1].exists():
+        note(f"Going on from {checkpoint}.")
+
+
+def what_was_kept() -> str:
+    """What an interrupt left behind, in words."""
+    kept = [str(path) for path in _checkpoints if path.exists()]
+    if not kept:
+        return "nothing was written"
+    return f"the same command goes on from {kept[-1]}; nothing else was written"
 
 
 def was_interrupted() -> bool:
@@ -23,6 +48,7 @@ def remember_interrupts() -> None:
     it as an error of any kind.
     """
     _pressed.clear()
+    _checkpoints.clear()
     in_main = threading.current_thread() is threading.main_thread()
     if in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _write_down)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from fabula.cli._interrupts import keeps_going_in
 from fabula.core.errors import CannotAnswerError, FileFormatError, UsageError
 from fabula.report.sentences import as_text
 
@@ -244,7 +246,12 @@ def make_estimator(
             parameters.setdefault("prior", "mixture")
     if seed is not None and "random_state" in estimator.get_params():
         parameters["random_state"] = seed
+    if parameters.get("checkpoint") is not None:
+        keeps_going_in(str(parameters["checkpoint"]))
     return estimator.set_params(**parameters)
+
+
+_WORDS = {"none": None, "true": True, "false": False}
 
 
 def _setting(text: str, estimator: Any) -> tuple[str, Any]:
@@ -258,11 +265,12 @@ def _setting(text: str, estimator: Any) -> tuple[str, Any]:
         raise UsageError(
             f"{type(estimator).__name__} has no parameter {name!r}. {did_you_mean(name, known)}"
         )
-    if value in ("None", "True", "False"):
-        return name, {"None": None, "True": True, "False": False}[value]
-    for read in (json.loads, float):  # ".5" is a number to people, though not to JSON
+    if value.lower() in _WORDS:
+        return name, _WORDS[value.lower()]
+    # ".5" is a number to people, though not to JSON; and so is (256, 256) a pair of them.
+    for read in (json.loads, float, ast.literal_eval):
         try:
             return name, read(value)
-        except ValueError:
+        except (ValueError, SyntaxError):
             continue
     return name, value

@@ -84,7 +84,10 @@ def predict_sequences(
         return pl.DataFrame(columns)
     if not hasattr(estimator, "decode"):
         raise CannotAnswerError(
-            "predict", type(estimator).__name__, "it has no hidden states and no classes", ("hmm",)
+            "predict",
+            type(estimator).__name__,
+            "it has no hidden states, and was fitted without classes",
+            ("hmm",),
         )
     states, posterior = _flat(estimator.predict(data.x)), _flat(estimator.predict_proba(data.x))
     names = estimator.state_names_ or range(posterior.shape[1])

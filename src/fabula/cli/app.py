@@ -15,7 +15,7 @@ from cyclopts.exceptions import UnusedCliTokensError
 
 from fabula import __version__
 from fabula.cli._console import complain, warnings_as_lines
-from fabula.cli._interrupts import remember_interrupts, was_interrupted
+from fabula.cli._interrupts import remember_interrupts, was_interrupted, what_was_kept
 from fabula.cli._options import Reading
 from fabula.cli._output import stdout_is_closed
 from fabula.cli.align import align
@@ -107,7 +107,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         raise
     except BaseException as error:  # a panic of a library in Rust is no Exception
         if isinstance(error, KeyboardInterrupt) or was_interrupted():
-            complain("nothing was written", "interrupted")
+            complain(what_was_kept(), "interrupted")
             return _INTERRUPTED
         if debugging:
             traceback.print_exc()

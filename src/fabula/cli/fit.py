@@ -91,8 +91,10 @@ def fit(
     time_budget: Annotated[
         float | None,
         Parameter(
-            help="Seconds after which auto tries nothing further (no limit by default), and a "
-            "latent tree learns no further (60 by default)."
+            help="Seconds after which auto tries nothing further (no limit by default), a latent "
+            "tree learns no further (60 by default), and a network does not train on (no limit by "
+            "default; what is compiled before the first step, and asked after the last, comes on "
+            "top)."
         ),
     ] = None,
     stream: Annotated[
@@ -221,7 +223,8 @@ def fit(
         _say(summary)
         note(f"Wrote {output} ({os.path.getsize(output):,} bytes).")
         return
-    for_tables = any((target, components, kind, schema, drop, time_budget, stream, calibrate))
+    of_rows = time_budget if model != "autoregressive" else None
+    for_tables = any((target, components, kind, schema, drop, of_rows, stream, calibrate))
     source = find_source(
         data, model, sequence, time, text, table=for_tables or reading != Reading()
     )
@@ -229,7 +232,7 @@ def fit(
         misplaced = {
             "--components": components,
             "--schema": schema,
-            "--time-budget": time_budget,
+            "--time-budget": of_rows,
             "--stream": stream or None,
             "--passes": passes,
             "--aim": aim,
@@ -249,7 +252,7 @@ def fit(
             calibrate,
             kind,
             seed,
-            tuple(settings or ()),
+            (*(settings or ()), *([] if time_budget is None else [f"max_time={time_budget}"])),
             target,
             drop,
             guessed=source.form == "text" and text is None and not os.path.isdir(data),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from fabula.cli._console import note, working
-from fabula.cli._images import draw_images
+from fabula.cli._images import draw_images, is_of_images
 from fabula.cli._models import load_model
 from fabula.cli._options import Force, Reading, ReadingOptions, Seed, Threads, limited_threads
 from fabula.cli._output import check_output
@@ -101,12 +101,15 @@ def plot(
         from fabula.plots import save
 
         loaded = load_model(model)
+        if kind == "losses":
+            draw_images(loaded, data, kind, output, seed or 0, force)
+            return
         if SequenceSource.of(loaded) is not None:
             raise UsageError(
                 f"{model} is a model of sequences, and pictures are of independent rows: `fabula "
                 "show` says what it holds, and predict, score --steps and forecast give tables."
             )
-        if kind in ("samples", "reconstructions", "latent", "traversal", "losses"):
+        if kind in ("samples", "reconstructions", "latent", "traversal"):
             draw_images(loaded, data, kind, output, seed or 0, force)
             return
         if column is not None:
@@ -115,6 +118,8 @@ def plot(
             save(_tree_pictures.draw_tree(loaded), output, force)
             note(f"Wrote {output}.")
             return
+        if is_of_images(loaded):
+            raise UsageError(f"--kind {kind} is for tables, and {model} is a model of images.")
         if data is None:
             raise UsageError(f"--kind {kind} needs DATA, a table with the columns of the model.")
         frame = reading.read(data)

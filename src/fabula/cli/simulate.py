@@ -111,9 +111,16 @@ def sample(
             return
         check_output(output, force=force, endings=() if json else TABLE_ENDINGS)
         condition = parse_given(given, loaded)
-        estimator, _ = condition.apply_to_classes(loaded.estimator)
+        estimator, options = loaded.estimator, {}
+        if len(condition.classes or ()) == 1 and not hasattr(estimator, "with_prior"):
+            (name,) = condition.classes or ()
+            options = {"y": loaded.labels[loaded.class_names.index(name)]}
+        else:
+            estimator, _ = condition.apply_to_classes(estimator)
         with working("Drawing"):
-            table, members = estimator.sample(rows, seed, given=condition.columns or None)
+            table, members = estimator.sample(
+                rows, seed, given=condition.columns or None, **options
+            )
     effective = getattr(estimator, "effective_sample_size_", rows) if condition.columns else rows
     if effective < 0.99 * rows:
         note(

@@ -308,7 +308,7 @@ class VariationalAutoencoder(LatentQuestions, DensityMixin, TransformerMixin):
             whole_number("n_latent", self.n_latent)
         for name in ("n_components", "n_draws", "n_importance"):
             whole_number(name, getattr(self, name))
-        if isinstance(self.hidden, str) or any(
+        if not isinstance(self.hidden, list | tuple) or any(
             not isinstance(width, int | np.integer) or width < 1 for width in self.hidden
         ):
             raise UsageError(

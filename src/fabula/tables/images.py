@@ -40,7 +40,7 @@ class Images:
 
 
 def is_image_path(path: str) -> bool:
-    """Whether a name is that of arrays of images, or of a folder in which all files are pictures.
+    """Whether a name is that of arrays of images, or of a folder in which most files are pictures.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def is_image_path(path: str) -> bool:
     """
     if os.path.isdir(path):
         found = [file for file in _files_of(Path(path))[:50]]
-        return bool(found) and all(file.suffix.lower() in _PICTURES for file in found)
+        return 2 * sum(file.suffix.lower() in _PICTURES for file in found) > len(found)
     return path.lower().endswith(_ARRAYS)
 
 

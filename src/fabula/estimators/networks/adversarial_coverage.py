@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fabula.core.arrays import Codes, FloatArray, Rows
+from fabula.core.errors import DataError
 from fabula.estimators.base.arguments import generator_of, whole_number
 from fabula.neural.adversarial.coverage import (
     LevelShare,
@@ -30,6 +31,11 @@ def mode_coverage(
         whole_number("n_samples", n_samples)
     whole_number("n_neighbours", n_neighbours)
     x = np.asarray(model._read(X), dtype=np.float64)
+    if len(x) <= n_neighbours:
+        raise DataError(
+            f"Draws are compared with more rows than the {n_neighbours} neighbours of each; the "
+            f"table has {len(x)}."
+        )
     codes = _codes(model, y, len(x))
     rng = generator_of(model.random_state if random_state is None else random_state)
     if len(x) > _MOST_ROWS:

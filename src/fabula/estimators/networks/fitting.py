@@ -158,6 +158,13 @@ class NeuralEstimator(TableQuestions):
     def _learn(self, x: Rows, codes: Codes | None, rng: np.random.Generator) -> None:
         """Set ``story_`` and ``report_`` from rows (n, d) and their classes, -1 where unknown."""
 
+    @property
+    def class_prior_(self) -> FloatArray:
+        """Prior probabilities (C,) of the classes, after a fit with some."""
+        if not hasattr(self, "classes_"):
+            raise AttributeError(f"{type(self).__name__} was fitted without classes.")
+        return np.asarray(np.exp(self.story_.log_weights))
+
     def _check_parameters(self) -> None:
         """Raise a UsageError where a parameter makes no sense."""
         check_training(self)

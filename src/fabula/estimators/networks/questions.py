@@ -16,12 +16,14 @@ from fabula.core.regions import Region
 from fabula.estimators.base.arguments import check_n_samples, generator_of, whole_number
 from fabula.estimators.base.class_questions import read_prior, wants_estimate
 from fabula.estimators.networks.fitting import NeuralEstimator
-from fabula.questions import classify
+from fabula.questions import classify, score
 from fabula.questions.decide import Decisions, decide
 
 __all__ = ["DrawsRows", "NetworkQuestions", "TraversesLatents", "filled", "labelled_as"]
 
 _CLASSIFIERS = ("NaiveBayes", "GenerativeClassifier", "LatentTreeModel")
+# Rows with the same cells missing are compared with so many draws at least.
+_FEWEST_COMPARED = 100
 
 
 class DrawsRows(NeuralEstimator):
@@ -107,8 +109,28 @@ class NetworkQuestions(DrawsRows):
     """
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Mean of `score_samples`, in nats; ``y`` is ignored."""
+        """Mean of `score_samples`, in nats; with ``y``, the accuracy of a fit with classes."""
+        if y is not None and self._has_classes:
+            from sklearn.metrics import accuracy_score
+
+            return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
         return float(np.average(self.score_samples(X), weights=sample_weight))
+
+    def outliers(self, X: Any, *, n_draws: int = 2000) -> FloatArray:
+        """Probability (n,) that the model draws a row no more probable than this one.
+
+        A row that is as usual as most has .5 or more; one that the model does not tell, almost 0.
+
+        Parameters
+        ----------
+        X : (n, d) array, data frame or images
+        n_draws : int
+            Rows that the model draws for comparison, in all: rows with other cells missing are
+            compared with other draws, with 100 at least.
+        """
+        return score.tail_probability(
+            self.story_, np.asarray(self._read(X)), n_draws=n_draws, fewest=_FEWEST_COMPARED
+        )
 
     # Classes -----------------------------------------------------------------------------------
 

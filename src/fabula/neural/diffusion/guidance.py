@@ -200,10 +200,8 @@ def choose(
             numbers, codes = _guess(denoiser, course, known, rows, levels[:, last], mine)
         now: FloatArray = np.asarray(log_p(numbers, codes), dtype=np.float64)
         if now.shape != (n,) or np.isnan(now).any():
-            raise UsageError(
-                f"log_p must give a number for each of {n} rows, and no NaN; it gave an array of "
-                f"shape {now.shape}."
-            )
+            gave = "NaN for some" if now.shape == (n,) else f"an array of shape {now.shape}"
+            raise UsageError(f"log_p must give a number for each of {n} rows; it gave {gave}.")
         if not at_end:
             now = _floored(now)
         chosen = _resample(

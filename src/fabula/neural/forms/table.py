@@ -144,7 +144,8 @@ class TableForm:
             columns.append(found or EmptyColumn())
         if all(isinstance(column, EmptyColumn) for column in columns):
             raise DataError(
-                "Every cell of every column is missing: there is nothing to learn from."
+                "Every cell of every column that differs between rows, or might, is missing: there "
+                "is nothing to learn from."
             )
         return cls(tuple(columns))
 

@@ -183,6 +183,8 @@ class Variational(RowStory):
 
     def class_probabilities(self, x: Rows) -> FloatArray:
         """What the classifier says of the classes, (n, C), under the story's shares of them."""
+        if not len(x):
+            return np.empty((0, self.n_labels))
         if self.deeper is not None:
             return self._expected(x, self.deeper.class_probabilities, self.n_labels)
         whole, found = self.whole(x), []
@@ -237,6 +239,8 @@ class Variational(RowStory):
 
     def moments(self, whole: Rows) -> tuple[FloatArray, FloatArray]:
         """Means and widths (n, Z) of the encoder's normals."""
+        if not len(whole):
+            return np.empty((0, self.shape.n_latent)), np.empty((0, self.shape.n_latent))
         found = []
         for rows in row_slices(len(whole), draws.MOST_ROWS):
             both = moments(self.module, self.arrays(whole[rows]))
