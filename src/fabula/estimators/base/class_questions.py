@@ -16,7 +16,7 @@ from fabula.estimators.base.questions import TableQuestions
 from fabula.questions import classify, contribute
 from fabula.questions.decide import Decisions, decide
 
-__all__ = ["ClassQuestions", "read_prior", "wants_estimate"]
+__all__ = ["ClassQuestions", "mean_score", "read_prior", "wants_estimate"]
 
 
 class ClassQuestions(ClassifierMixin, TableQuestions):
@@ -60,11 +60,7 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Accuracy where ``y`` is given, as scikit-learn has it; else mean log density in nats."""
-        if y is None:
-            return float(np.average(self.score_samples(X), weights=sample_weight))
-        from sklearn.metrics import accuracy_score
-
-        return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
+        return mean_score(self, X, y, sample_weight)
 
     def decide(
         self, X: Any, costs: Any, reject_cost: float | None = None, *, rejected: Any = None
@@ -200,6 +196,15 @@ class ClassQuestions(ClassifierMixin, TableQuestions):
 
     def _name_members(self, members: np.ndarray) -> np.ndarray:
         return np.asarray(self.classes_[members])
+
+
+def mean_score(model: Any, X: Any, y: Any, sample_weight: Any) -> float:
+    """Accuracy of a model where ``y`` is given, else its mean log density in nats."""
+    if y is None:
+        return float(np.average(model.score_samples(X), weights=sample_weight))
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(y, model.predict(X), sample_weight=sample_weight))
 
 
 def wants_estimate(prior: Any, X: Any) -> bool:

@@ -14,7 +14,7 @@ from fabula.core.arrays import FloatArray
 from fabula.core.errors import CannotAnswerError, UsageError
 from fabula.core.regions import Region
 from fabula.estimators.base.arguments import check_n_samples, generator_of, whole_number
-from fabula.estimators.base.class_questions import read_prior, wants_estimate
+from fabula.estimators.base.class_questions import mean_score, read_prior, wants_estimate
 from fabula.estimators.networks.fitting import NeuralEstimator
 from fabula.questions import classify, score
 from fabula.questions.decide import Decisions, decide
@@ -110,11 +110,7 @@ class NetworkQuestions(DrawsRows):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Mean of `score_samples`, in nats; with ``y``, the accuracy of a fit with classes."""
-        if y is not None and self._has_classes:
-            from sklearn.metrics import accuracy_score
-
-            return float(accuracy_score(y, self.predict(X), sample_weight=sample_weight))
-        return float(np.average(self.score_samples(X), weights=sample_weight))
+        return mean_score(self, X, y if self._has_classes else None, sample_weight)
 
     def outliers(self, X: Any, *, n_draws: int = 2000) -> FloatArray:
         """Probability (n,) that the model draws a row no more probable than this one.

@@ -17,7 +17,12 @@ from equinox import nn
 
 from fabula.neural.diffusion.form import PixelNoise, TableNoise
 from fabula.neural.diffusion.states import MASKED, Noisy, Prediction
-from fabula.neural.forms.table_inputs import MOST_ONE_HOT, length_of, log_softmax_of_parts
+from fabula.neural.forms.table_inputs import (
+    fresh_tables,
+    length_of,
+    log_softmax_of_parts,
+    vector_of_codes,
+)
 from fabula.neural.networks.perceptron import Perceptron
 from fabula.neural.networks.u_net import UNet
 from fabula.persistence.registry import storable
@@ -79,12 +84,8 @@ class DiffusionNetworkModule(eqx.Module):
         noise, c = shape.noise, shape.condition_width
         for_tell, for_body, for_tables = jax.random.split(key, 3)
         self.shape = shape
-        self.tables = tuple(
-            0.3 * jax.random.normal(jax.random.fold_in(for_tables, size),
-                                    (last - first, size, length_of(size)))
-            for size, first, last, _, _ in noise.layout
-            if size > MOST_ONE_HOT
-        )  # fmt: skip
+        groups = ((last - first, size) for size, first, last, _, _ in noise.layout)
+        self.tables = fresh_tables(for_tables, groups)
         self.tell = nn.Linear(2 * _WAVES + shape.n_classes, c, key=for_tell)
         if shape.channels:
             channels = noise.form.shape[2]
@@ -150,17 +151,11 @@ class DiffusionNetworkModule(eqx.Module):
         return jax.nn.silu(self.tell(jnp.concatenate(parts)))
 
     def _codes(self, codes: jax.Array) -> list[jax.Array]:
-        found, tables = [], iter(self.tables)
-        for size, first, last, _, _ in self.shape.noise.layout:
-            mine = codes[first:last]
-            if size <= MOST_ONE_HOT:
-                found.append(jax.nn.one_hot(mine, size).ravel())
-                continue
-            table = next(tables)
-            listed = (mine >= 0) & (mine < size)
-            vectors = table[jnp.arange(len(mine)), jnp.where(listed, mine, 0)]
-            found.append((vectors * listed[:, None]).ravel())
-        return found
+        tables = iter(self.tables)
+        return [
+            vector_of_codes(codes[first:last], size, tables)
+            for size, first, last, _, _ in self.shape.noise.layout
+        ]
 
 
 class NetworkDenoiser(eqx.Module):

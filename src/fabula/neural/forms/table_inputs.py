@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +14,17 @@ import numpy as np
 from fabula.neural.forms.table import TableForm
 from fabula.persistence.registry import storable
 
-__all__ = ["MOST_ONE_HOT", "TableInputs", "length_of", "log_softmax_of_parts", "one_hot_of_parts"]
+__all__ = [
+    "TableInputs",
+    "fresh_tables",
+    "length_of",
+    "log_softmax_of_parts",
+    "one_hot_of_parts",
+    "vector_of_codes",
+]
 
 # Levels beyond which a category is looked up in a table of vectors.
-MOST_ONE_HOT = 128
+_MOST_ONE_HOT = 128
 _LONGEST_VECTOR = 32
 
 
@@ -36,13 +43,7 @@ class _InputsModule(eqx.Module):
         there = seen[np.asarray(form.code_places, dtype=np.intp)]
         for group in form.groups:
             codes = jnp.where(there[group.parts], row["codes"][group.parts], -1)
-            if group.n_codes <= MOST_ONE_HOT:
-                parts.append(jax.nn.one_hot(codes, group.n_codes).ravel())
-                continue
-            table = next(tables)  # (parts, levels, length)
-            listed = (codes >= 0) & (codes < group.n_codes)
-            vectors = table[jnp.arange(len(codes)), jnp.where(listed, codes, 0)]
-            parts.append((vectors * listed[:, None]).ravel())
+            parts.append(vector_of_codes(codes, group.n_codes, tables))
         return jnp.concatenate(parts)
 
 
@@ -67,26 +68,40 @@ class TableInputs:
         length = self.form.n_numbers + self.form.n_columns
         for group in self.form.groups:
             number = group.parts.stop - group.parts.start
-            length += number * min(group.n_codes, length_of(group.n_codes))
+            length += number * length_of(group.n_codes)
         return length
 
     def build(self, key: jax.Array) -> Any:
         """The network: ``network(row of arrays) -> (n_out,)``."""
-        tables = [
-            jax.random.normal(
-                jax.random.fold_in(key, group.n_codes),
-                (group.parts.stop - group.parts.start, group.n_codes, length_of(group.n_codes)),
-            )
-            * 0.3
-            for group in self.form.groups
-            if group.n_codes > MOST_ONE_HOT
-        ]
-        return _InputsModule(tuple(tables), self.form)
+        groups = ((g.parts.stop - g.parts.start, g.n_codes) for g in self.form.groups)
+        return _InputsModule(fresh_tables(key, groups), self.form)
+
+
+def fresh_tables(key: jax.Array, groups: Iterable[tuple[int, int]]) -> tuple[jax.Array, ...]:
+    """Tables (parts, codes, length) of the vectors of codes, for parts of so many codes each.
+
+    ``groups`` are numbers of parts and of codes; those of few codes have no table.
+    """
+    return tuple(
+        0.3 * jax.random.normal(jax.random.fold_in(key, size), (number, size, length_of(size)))
+        for number, size in groups
+        if size > _MOST_ONE_HOT
+    )
+
+
+def vector_of_codes(codes: jax.Array, n_codes: int, tables: Iterator[jax.Array]) -> jax.Array:
+    """Codes (parts,) as one vector; many are looked up in the next of the tables."""
+    if n_codes <= _MOST_ONE_HOT:
+        return jax.nn.one_hot(codes, n_codes).ravel()
+    table = next(tables)
+    listed = (codes >= 0) & (codes < n_codes)
+    vectors = table[jnp.arange(len(codes)), jnp.where(listed, codes, 0)]
+    return (vectors * listed[:, None]).ravel()
 
 
 def length_of(n_codes: int) -> int:
     """Numbers that stand for a code: one for each, or the length of the vector looked up."""
-    return n_codes if n_codes <= MOST_ONE_HOT else _LONGEST_VECTOR
+    return n_codes if n_codes <= _MOST_ONE_HOT else _LONGEST_VECTOR
 
 
 def log_softmax_of_parts(form: TableForm, scores: jax.Array) -> jax.Array:
